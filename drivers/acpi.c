@@ -1,0 +1,271 @@
+/* See acpi.h. Offsets are those of the specification's tables. */
+#include "drivers/acpi.h"
+
+#include "lib/bits.h"
+#include "lib/string.h"
+
+#define RSDP_SIZE_V1     20
+#define RSDP_SIZE_V2     36
+#define RSDP_REVISION    15
+#define RSDP_RSDT        16
+#define RSDP_XSDT        24
+#define EBDA_SEGMENT     0x40e /* the BIOS data area's word for the EBDA's real-mode segment */
+#define BIOS_ROM_START   0xe0000
+#define BIOS_ROM_END     0x100000
+
+#define HEADER_SIZE      36
+#define HEADER_LENGTH    4
+#define TABLE_MAX_SIZE   (16 * MIB)
+#define ROOT_MAX_ENTRIES 1024
+
+#define FADT_DSDT         40
+#define FADT_PM1A_CNT     64
+#define FADT_PM1B_CNT     68
+#define FADT_FLAGS        112
+#define FADT_X_DSDT       140
+#define FADT_X_PM1A_CNT   172
+#define FADT_X_PM1B_CNT   184
+#define FADT_SIZE         196
+#define FADT_HW_REDUCED   BIT(20)
+#define GAS_ADDRESS       4
+#define GAS_SPACE_IO      1
+
+#define MADT_ENTRIES        44
+#define MADT_LOCAL_APIC     0
+#define MADT_LOCAL_X2APIC   9
+#define MADT_APIC_FLAGS     4 /* within the entry */
+#define MADT_X2APIC_FLAGS   8
+#define MADT_USABLE_FLAGS   3 /* enabled, online capable */
+
+/* AML. ACPI Specification 6.5, "AML Byte Stream Byte Values". */
+#define AML_NAME         0x08
+#define AML_BYTE_PREFIX  0x0a
+#define AML_PACKAGE      0x12
+#define AML_ROOT         0x5c
+
+#define CHUNK 256
+
+static uint64_t get(const uint8_t *bytes, unsigned offset, unsigned size)
+{
+    uint64_t value = 0;
+    memcpy(&value, bytes + offset, size);
+    return value;
+}
+
+/* Do the bytes of [address, address + size) add up to 0? */
+static bool checksum_good(acpi_read_fn read, uint64_t address, uint64_t size)
+{
+    uint8_t chunk[CHUNK];
+    uint8_t sum = 0;
+    while (size > 0) {
+        uint64_t part = min_u64(size, sizeof(chunk));
+        if (!read(chunk, address, part))
+            return false;
+        for (uint64_t i = 0; i < part; i++)
+            sum = (uint8_t)(sum + chunk[i]);
+        address += part;
+        size -= part;
+    }
+    return sum == 0;
+}
+
+static bool scan_rsdp(acpi_read_fn read, uint64_t start, uint64_t end, uint64_t *rsdp)
+{
+    for (uint64_t at = start; at + RSDP_SIZE_V1 <= end; at += 16) {
+        char signature[8];
+        if (read(signature, at, sizeof(signature)) && memcmp(signature, "RSD PTR ", 8) == 0 &&
+            checksum_good(read, at, RSDP_SIZE_V1)) {
+            *rsdp = at;
+            return true;
+        }
+    }
+    return false;
+}
+
+enum status acpi_find_rsdp(acpi_read_fn read, uint64_t *rsdp)
+{
+    uint16_t segment = 0;
+    if (read(&segment, EBDA_SEGMENT, sizeof(segment)) && segment != 0) {
+        uint64_t ebda = (uint64_t)segment << 4;
+        if (scan_rsdp(read, ebda, ebda + KIB, rsdp))
+            return STATUS_OK;
+    }
+    return scan_rsdp(read, BIOS_ROM_START, BIOS_ROM_END, rsdp) ? STATUS_OK : STATUS_INVALID;
+}
+
+/* Is there a whole table with this signature at address? */
+static bool check_table(acpi_read_fn read, uint64_t address, const char signature[4],
+                        uint32_t *size)
+{
+    uint8_t header[8];
+    if (address == 0 || !read(header, address, sizeof(header)) ||
+        memcmp(header, signature, 4) != 0)
+        return false;
+    *size = (uint32_t)get(header, HEADER_LENGTH, 4);
+    return *size >= HEADER_SIZE && *size <= TABLE_MAX_SIZE && checksum_good(read, address, *size);
+}
+
+enum status acpi_find_table(acpi_read_fn read, uint64_t rsdp, const char signature[4],
+                            unsigned index, uint64_t *address, uint32_t *size)
+{
+    uint8_t root[RSDP_SIZE_V2] = {0};
+    uint32_t root_size;
+
+    if (!read(root, rsdp, RSDP_SIZE_V1))
+        return STATUS_INVALID;
+    bool extended = root[RSDP_REVISION] >= 2 && checksum_good(read, rsdp, RSDP_SIZE_V2) &&
+                    read(root, rsdp, RSDP_SIZE_V2) && get(root, RSDP_XSDT, 8) != 0;
+    uint64_t table = extended ? get(root, RSDP_XSDT, 8) : get(root, RSDP_RSDT, 4);
+    unsigned entry_size = extended ? 8 : 4;
+    if (!check_table(read, table, extended ? "XSDT" : "RSDT", &root_size))
+        return STATUS_INVALID;
+
+    uint32_t count = (root_size - HEADER_SIZE) / entry_size;
+    for (uint32_t i = 0; i < count && i < ROOT_MAX_ENTRIES; i++) {
+        uint64_t entry = 0;
+        if (read(&entry, table + HEADER_SIZE + i * entry_size, entry_size) &&
+            check_table(read, entry, signature, size) && index-- == 0) {
+            *address = entry;
+            return STATUS_OK;
+        }
+    }
+    return STATUS_INVALID;
+}
+
+/* A port from the old field or, where that is 0, from the extended one. */
+static enum status fadt_port(const uint8_t *fadt, unsigned old, unsigned extended, uint16_t *port)
+{
+    uint64_t address = get(fadt, old, 4);
+    if (address == 0 && get(fadt, extended + GAS_ADDRESS, 8) != 0) {
+        if (fadt[extended] != GAS_SPACE_IO)
+            return STATUS_NO_SUPPORT;
+        address = get(fadt, extended + GAS_ADDRESS, 8);
+    }
+    if (address > UINT16_MAX - 1)
+        return STATUS_INVALID;
+    *port = (uint16_t)address;
+    return STATUS_OK;
+}
+
+/* An integer of a package that fits a byte. */
+static bool aml_small_integer(const uint8_t *aml, unsigned *at, uint8_t *value)
+{
+    uint8_t byte = aml[(*at)++];
+    *value = byte;
+    if (byte == AML_BYTE_PREFIX)
+        *value = aml[(*at)++];
+    return byte <= 1 || byte == AML_BYTE_PREFIX;
+}
+
+/* Name(_Sx_, Package(n) {type a, type b, ...}), from behind the name. */
+static void read_package(const uint8_t aml[16], struct acpi_sleep *sleep)
+{
+    unsigned at = 1;
+    uint8_t type;
+    if (aml[0] != AML_PACKAGE)
+        return;
+    at += 1u + (aml[at] >> 6); /* the package's length: 1 to 4 bytes */
+    uint8_t count = aml[at++];
+    for (unsigned i = 0; i < 2 && i < count; i++) {
+        if (!aml_small_integer(aml, &at, &type))
+            return;
+        sleep->allowed[i] |= (uint8_t)BIT(type & ACPI_SLP_TYP_MASK);
+    }
+}
+
+/* aml: the bytes from one of the name's segment "_Sx_" on, at address. */
+static void read_name(const uint8_t *aml, uint64_t address, uint64_t table,
+                      struct acpi_sleep *sleep)
+{
+    switch (aml[2]) {
+    case '1':
+    case '4':
+    case '5':
+        read_package(aml + 4, sleep);
+        sleep->s5_found = sleep->s5_found || aml[2] == '5';
+        break;
+    case '3':
+        sleep->s3_name = address;
+        sleep->s3_table = table;
+        break;
+    default:
+        break;
+    }
+}
+
+/*
+ * Searches a definition block for the names. Not by the grammar: the byte before tells a
+ * name's definition from most chance matches, and a chance match can only forbid less than
+ * it might where its own bytes make up a whole package.
+ */
+static void scan_definition_block(acpi_read_fn read, uint64_t table, uint32_t size,
+                                  struct acpi_sleep *sleep)
+{
+    enum { LOOK = 32 }; /* bytes of a name and its package */
+    uint8_t chunk[CHUNK + LOOK];
+
+    for (uint64_t at = HEADER_SIZE; at < size; at += CHUNK) {
+        uint64_t part = min_u64(sizeof(chunk), size - at);
+        memset(chunk, 0, sizeof(chunk));
+        if (!read(chunk, table + at, part))
+            return;
+        for (unsigned i = 0; i < CHUNK; i++) {
+            const uint8_t *name = chunk + i + 1 + (chunk[i + 1] == AML_ROOT);
+            if (chunk[i] == AML_NAME && name[0] == '_' && name[1] == 'S' && name[3] == '_')
+                read_name(name, table + at + (uint64_t)(name - chunk), table, sleep);
+        }
+    }
+}
+
+enum status acpi_read_sleep(acpi_read_fn read, uint64_t rsdp, struct acpi_sleep *sleep)
+{
+    uint8_t fadt[FADT_SIZE] = {0};
+    uint64_t address;
+    uint32_t size;
+
+    *sleep = (struct acpi_sleep){0};
+    enum status status = acpi_find_table(read, rsdp, "FACP", 0, &address, &size);
+    if (status != STATUS_OK)
+        return status;
+    if (!read(fadt, address, min_u64(size, sizeof(fadt))))
+        return STATUS_INVALID;
+    if ((get(fadt, FADT_FLAGS, 4) & FADT_HW_REDUCED) != 0)
+        return STATUS_NO_SUPPORT;
+    status = fadt_port(fadt, FADT_PM1A_CNT, FADT_X_PM1A_CNT, &sleep->control[0]);
+    if (status == STATUS_OK)
+        status = fadt_port(fadt, FADT_PM1B_CNT, FADT_X_PM1B_CNT, &sleep->control[1]);
+    if (status != STATUS_OK)
+        return status;
+
+    uint64_t dsdt = get(fadt, FADT_X_DSDT, 8) != 0 ? get(fadt, FADT_X_DSDT, 8)
+                                                   : get(fadt, FADT_DSDT, 4);
+    if (check_table(read, dsdt, "DSDT", &size))
+        scan_definition_block(read, dsdt, size, sleep);
+    for (unsigned i = 0; acpi_find_table(read, rsdp, "SSDT", i, &address, &size) == STATUS_OK; i++)
+        scan_definition_block(read, address, size, sleep);
+    return STATUS_OK;
+}
+
+enum status acpi_count_processors(acpi_read_fn read, uint64_t rsdp, uint32_t *count)
+{
+    uint64_t madt;
+    uint32_t size;
+    enum status status = acpi_find_table(read, rsdp, "APIC", 0, &madt, &size);
+    if (status != STATUS_OK)
+        return status;
+
+    *count = 0;
+    for (uint32_t at = MADT_ENTRIES; at + 2 <= size;) {
+        uint8_t entry[12] = {0}; /* type, length, then as far as the flags */
+        if (!read(entry, madt + at, min_u64(sizeof(entry), size - at)))
+            return STATUS_INVALID;
+        if (entry[1] < 2 || entry[1] > size - at)
+            return STATUS_INVALID;
+        unsigned flags = entry[0] == MADT_LOCAL_APIC ? MADT_APIC_FLAGS : MADT_X2APIC_FLAGS;
+        if ((entry[0] == MADT_LOCAL_APIC || entry[0] == MADT_LOCAL_X2APIC) &&
+            (get(entry, flags, 4) & MADT_USABLE_FLAGS) != 0)
+            (*count)++;
+        at += entry[1];
+    }
+    return STATUS_OK;
+}

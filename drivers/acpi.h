@@ -1,0 +1,50 @@
+/*
+ * The firmware's ACPI tables, read as foreign input: every length and checksum is checked.
+ * ACPI Specification 6.5, "ACPI Software Programming Model".
+ */
+#ifndef KEEL_DRIVERS_ACPI_H
+#define KEEL_DRIVERS_ACPI_H
+
+#include "lib/status.h"
+#include "lib/types.h"
+
+/* Copies physical memory. False: the caller knows of nothing there. */
+typedef bool (*acpi_read_fn)(void *to, uint64_t from, uint64_t size);
+
+/* Looks for the RSDP where a BIOS puts it: in the EBDA or below 1 MiB. INVALID: not found. */
+MUST_CHECK enum status acpi_find_rsdp(acpi_read_fn read, uint64_t *rsdp);
+
+/*
+ * Finds the table number index (0: the first) of this signature. INVALID: there is none, or
+ * what should lead to it is broken.
+ */
+MUST_CHECK enum status acpi_find_table(acpi_read_fn read, uint64_t rsdp, const char signature[4],
+                                       unsigned index, uint64_t *address, uint32_t *size);
+
+/* PM1 control: a write of SLP_EN puts the machine into the state that SLP_TYP says. */
+#define ACPI_SLP_TYP_SHIFT 10
+#define ACPI_SLP_TYP_MASK  7
+#define ACPI_SLP_EN_BIT    13
+
+/* What Keel needs to know of the way to sleep. */
+struct acpi_sleep {
+    uint16_t control[2]; /* I/O ports of PM1a_CNT and PM1b_CNT; 0: none */
+    uint8_t allowed[2];  /* per port, bit n: SLP_TYP n is S1, S4 or S5 */
+    uint64_t s3_name;    /* where the definition block names _S3_; 0: nowhere */
+    uint64_t s3_table;   /* the start of that block */
+    bool s5_found;
+};
+
+/*
+ * Reads the FADT and searches the definition blocks for the sleep states' packages. INVALID:
+ * no usable FADT; NO_SUPPORT: its sleep registers are not I/O ports.
+ */
+MUST_CHECK enum status acpi_read_sleep(acpi_read_fn read, uint64_t rsdp, struct acpi_sleep *sleep);
+
+/*
+ * How many processors the MADT lists as enabled, or as able to be brought online later.
+ * INVALID: no usable MADT.
+ */
+MUST_CHECK enum status acpi_count_processors(acpi_read_fn read, uint64_t rsdp, uint32_t *count);
+
+#endif
