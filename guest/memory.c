@@ -1,0 +1,127 @@
+/*
+ * EPT violations and memory types: the guest's own holes are mapped when they are touched,
+ * and an access to Keel's memory is logged, counted and answered with a fault that Linux
+ * can live with. SDM Vol. 3C, "EPT Violations".
+ */
+#include "guest/handlers.h"
+#include "lib/log.h"
+#include "vmx/event.h"
+#include "vmx/vmcs.h"
+#include "vmx/vmx.h"
+#include "x86/msr.h"
+
+/* SDM Vol. 3C, Table "Exit Qualification for EPT Violations" */
+#define QUALIFICATION_READ         BIT(0)
+#define QUALIFICATION_WRITE        BIT(1)
+#define QUALIFICATION_FETCH        BIT(2)
+#define QUALIFICATION_LINEAR_VALID BIT(7)
+#define QUALIFICATION_NMI_UNBLOCKED BIT(12)
+
+#define RIGHTS_DPL MASK(6, 5)
+
+/* One decoded access; linear is meaningful only with has_linear. */
+struct access {
+    gpa_t address;
+    gva_t linear;
+    bool has_linear;
+    bool write;
+    bool fetch;
+    bool nmi_unblocked;
+};
+
+static struct access decode_access(void)
+{
+    uint64_t qualification = vmcs_read(VMCS_EXIT_QUALIFICATION);
+    return (struct access){
+        .address = GPA(vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS)),
+        .linear = GVA(vmcs_read(VMCS_GUEST_LINEAR_ADDRESS)),
+        .has_linear = (qualification & QUALIFICATION_LINEAR_VALID) != 0,
+        .write = (qualification & QUALIFICATION_WRITE) != 0,
+        .fetch = (qualification & QUALIFICATION_FETCH) != 0,
+        .nmi_unblocked = (qualification & QUALIFICATION_NMI_UNBLOCKED) != 0,
+    };
+}
+
+static unsigned guest_privilege(void)
+{
+    return (unsigned)bits_get(vmcs_read(VMCS_GUEST_SS_ACCESS_RIGHTS), RIGHTS_DPL);
+}
+
+/* Is the fetch bit of page-fault error codes in use? SDM Vol. 3A, "Page-Fault Exceptions". */
+static bool reports_fetch(void)
+{
+    uint64_t cr4 = vmcs_read(VMCS_GUEST_CR4);
+    return (cr4 & CR4_SMEP) != 0 ||
+           ((cr4 & CR4_PAE) != 0 && (vmcs_read(VMCS_GUEST_IA32_EFER) & EFER_NXE) != 0);
+}
+
+/*
+ * A page fault "not present" is what Linux can fix up in its own half, as it does for a
+ * stray load_unaligned_zeropad(); in the user half it would ask for a page again and again,
+ * so there, and where no page tables can have led astray, it is a general-protection fault.
+ */
+static struct answer refuse_access(const struct access *access)
+{
+    bool paging = (vmcs_read(VMCS_GUEST_CR0) & CR0_PG) != 0;
+    bool supervisor_half = (int64_t)access->linear.value < 0;
+    uint32_t error = 0;
+
+    if (!paging || !access->has_linear || !supervisor_half)
+        return answer_inject_error(VECTOR_GP, 0);
+    if (access->write)
+        error |= PF_WRITE;
+    if (guest_privilege() == 3)
+        error |= PF_USER;
+    if (access->fetch && reports_fetch())
+        error |= PF_FETCH;
+    ops_write_cr2(access->linear.value);
+    return answer_inject_error(VECTOR_PF, error);
+}
+
+static void report_violation(struct guest *guest, const struct access *access)
+{
+    static struct log_limit limit = {16};
+    guest->violations++;
+    if (log_limited(&limit))
+        log_warning("violation: the guest's %s of 0x%lx, which is Keel's (linear 0x%lx, RIP 0x%lx)%s",
+                    access->fetch   ? "fetch"
+                    : access->write ? "write"
+                                    : "read",
+                    access->address.value, access->has_linear ? access->linear.value : 0,
+                    vmcs_read(VMCS_GUEST_RIP),
+                    limit.left == 0 ? "; further ones are counted only" : "");
+}
+
+struct answer handle_ept_violation(struct guest_cpu *cpu)
+{
+    struct access access = decode_access();
+    bool flush = false;
+    enum ept_fault fault = ept_touch(&cpu->guest->ept, access.address, &flush);
+
+    if (flush)
+        vmx_flush_ept();
+    if (fault == EPT_FAULT_MAPPED)
+        return (struct answer){.kind = ANSWER_RETRY, .nmi_unblocked = access.nmi_unblocked};
+    report_violation(cpu->guest, &access);
+    return refuse_access(&access);
+}
+
+void guest_mtrrs_changed(struct guest_cpu *cpu)
+{
+    struct guest *guest = cpu->guest;
+    bool flush = false;
+
+    guest->mtrrs = cpu->mtrrs;
+    if (ept_retype(&guest->ept, &flush) != STATUS_OK) {
+        /* Uncached everywhere is always safe, and needs no table that is not there. */
+        static struct log_limit limit = {1};
+        if (log_limited(&limit))
+            log_warning("the guest's MTRRs need more EPT tables than there are: all uncached");
+        guest->mtrrs.def_type = 0;
+        if (ept_retype(&guest->ept, &flush) != STATUS_OK)
+            log_error("the EPT cannot follow the guest's MTRRs");
+    }
+    ops_wbinvd();
+    if (flush)
+        vmx_flush_ept();
+}

@@ -1,0 +1,181 @@
+/* The boot order, from the loader's hands to Linux's first instruction. */
+#include "hv/hv.h"
+
+#include "guest/version.h"
+#include "hv/console.h"
+#include "hv/launch.h"
+#include "hv/options.h"
+#include "hv/panic.h"
+#include "lib/format.h"
+#include "lib/log.h"
+#include "lib/string.h"
+
+enum module {
+    MODULE_KERNEL,
+    MODULE_INITRD
+};
+
+static struct percpu boot_cpu;
+static struct options options;
+static struct platform platform;
+static struct home home;
+
+/* What the machine or its configuration lacks, in one line. */
+static NORETURN void give_up(const char *why)
+{
+    log_error("%s", why);
+    ops_halt_forever();
+}
+
+static void warn_unknown(const char *word, size_t length)
+{
+    char text[64];
+    (void)string_copy(text, sizeof(text), word, length);
+    log_warning("option not understood: \"%s\" (see the README for those there are)", text);
+}
+
+static void start_log(const struct boot_info *info)
+{
+    options_parse(info->options, &options, NULL);
+    console_init(&options);
+    log_info("version " KEEL_VERSION_TEXT);
+    options_parse(info->options, &options, warn_unknown);
+    if (info->options_cut)
+        log_warning("the options are longer than %u characters: cut", BOOT_OPTIONS_SIZE - 1);
+}
+
+static void check_boot_info(const struct boot_info *info)
+{
+    static char text[LOG_LINE_SIZE];
+    if (info->map.count == 0)
+        give_up("the memory map is broken: the loader gave none");
+    if (memmap_total(&info->map, MEMMAP_RAM) == 0)
+        give_up("the memory map is broken: it has no RAM");
+    if (info->module_count == 0)
+        give_up("no kernel: name it in GRUB with module2 /boot/vmlinuz KERNEL COMMAND LINE");
+    for (uint32_t i = 0; i < info->module_count && i < BOOT_MODULES; i++) {
+        const struct boot_module *module = &info->module[i];
+        if (module->size != 0 &&
+            !memmap_all(&info->map, module->start, module->size, MEMMAP_RAM)) {
+            format(text, sizeof(text),
+                   "the memory map is broken: module %u at 0x%lx is not in RAM", i + 1,
+                   module->start);
+            give_up(text);
+        }
+    }
+    if (info->module_count > BOOT_MODULES)
+        log_warning("modules after the kernel and the initrd are ignored: %u",
+                    info->module_count - BOOT_MODULES);
+}
+
+/* Moves to a home high in memory, and off the pages that the loader gave us. */
+static void move_home(const struct boot_info *info, uint64_t image_start)
+{
+    static char text[LOG_LINE_SIZE];
+    const struct memmap_busy busy[] = {
+        {image_start, space_image_span()},
+        {info->module[MODULE_KERNEL].start, info->module[MODULE_KERNEL].size},
+        {info->module[MODULE_INITRD].start, info->module[MODULE_INITRD].size},
+    };
+    enum status status = space_choose_home(&info->map, launch_frames(&platform, &info->map), busy,
+                                           ARRAY_LENGTH(busy), &home);
+    if (status == STATUS_OK)
+        status = space_enter_home(&home);
+    if (status != STATUS_OK) {
+        format(text, sizeof(text),
+               "too little memory: Keel needs %lu MiB in one piece below 4 GiB for itself",
+               home.size / MIB);
+        give_up(text);
+    }
+    log_info("home: 0x%lx-0x%lx (%lu KiB), image %lu KiB", home.start, home.start + home.size - 1,
+             home.size / KIB, space_image_span() / KIB);
+}
+
+static enum status load_linux(const struct boot_info *info, bool reserve,
+                              struct linux_entry *entry, char *why)
+{
+    const struct linux_files files = {
+        .kernel = info->module[MODULE_KERNEL].start,
+        .kernel_size = info->module[MODULE_KERNEL].size,
+        .command_line = info->module[MODULE_KERNEL].command_line,
+        .initrd = info->module[MODULE_INITRD].start,
+        .initrd_size = info->module[MODULE_INITRD].size,
+    };
+    const struct linux_machine machine = {
+        .map = &info->map,
+        .reserved_start = home.start,
+        .reserved_size = home.size,
+        .reserve = reserve,
+        .rsdp = platform.rsdp,
+        .screen = &info->screen,
+    };
+    return linux_load(&files, &machine, entry, why);
+}
+
+static NORETURN void start_without_keel(const struct boot_info *info)
+{
+    static struct linux_entry entry;
+    static char text[LINUX_ERROR_SIZE];
+    if (load_linux(info, false, &entry, text) != STATUS_OK)
+        give_up(text);
+    log_warning("Linux is started without Keel");
+    console_hand_over();
+    run_bare(&entry);
+}
+
+/* Keel cannot run here: says why, and does what the owner wants then. */
+static NORETURN void cannot_run(const struct boot_info *info, const char *why)
+{
+    if (!options.fallback_linux)
+        give_up(why);
+    log_warning("%s", why);
+    start_without_keel(info);
+}
+
+static const char *check_processors(void)
+{
+    static char text[LOG_LINE_SIZE];
+    if (platform.processors <= 1)
+        return NULL;
+    format(text, sizeof(text), "the machine has %u CPUs, and this version of Keel runs one",
+           platform.processors);
+    return text;
+}
+
+void hv_main(struct boot_info *info, uint64_t image_start, const char *parse_error)
+{
+    static struct linux_entry entry;
+    static char text[LINUX_ERROR_SIZE];
+    const char *missing = NULL;
+    const char *why;
+
+    cpu_init(&boot_cpu);
+    start_log(info);
+    if (parse_error != NULL) {
+        log_error("the boot information is broken: %s", parse_error);
+        ops_halt_forever();
+    }
+    check_boot_info(info);
+    if (platform_read_processor(&platform, &why) != STATUS_OK)
+        missing = why;
+    move_home(info, image_start);
+    platform_read_firmware(&platform, &info->map, info->rsdp);
+
+    if (options.off)
+        start_without_keel(info);
+    if (missing == NULL)
+        missing = check_processors();
+    if (missing != NULL)
+        cannot_run(info, missing);
+    if (launch_prepare(&boot_cpu, &platform, &info->map, &home) != STATUS_OK)
+        cannot_run(info, "too little memory in Keel's home for the guest's tables");
+    if (load_linux(info, true, &entry, text) != STATUS_OK)
+        give_up(text);
+    if (launch_vmx(&boot_cpu, &platform, &entry, &why) != STATUS_OK)
+        cannot_run(info, why);
+    platform_hide_s3(&platform);
+
+    log_info("Linux starts, %lu frames left", (uint64_t)space_frames()->free);
+    console_hand_over();
+    run_guest(&boot_cpu);
+}

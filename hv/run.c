@@ -1,0 +1,115 @@
+/*
+ * The run loop: enter the guest, hand its exit to the handler, carry the answer out.
+ */
+#include "hv/launch.h"
+#include "hv/panic.h"
+#include "lib/log.h"
+#include "vmx/event.h"
+#include "vmx/vmcs.h"
+#include "vmx/vmx.h"
+#include "x86/ops.h"
+
+#define RESET_CONTROL_PORT 0xcf9
+#define RESET_CONTROL_FULL 0x06
+#define KEYBOARD_PORT      0x64
+#define KEYBOARD_RESET     0xfe
+
+static NORETURN void triple_fault(void)
+{
+    const struct table_pointer nothing = {0, 0};
+    __asm__ volatile("lidt %0\n int3" : : "m"(nothing));
+    ops_halt_forever();
+}
+
+static void log_exits(const struct guest_cpu *cpu)
+{
+    uint64_t total = 0;
+    for (unsigned i = 0; i < EXIT_REASON_COUNT; i++) {
+        if (cpu->vcpu.exits[i] != 0)
+            log_debug("exits: %8lu %s", cpu->vcpu.exits[i], guest_exit_name(i));
+        total += cpu->vcpu.exits[i];
+    }
+    log_debug("exits: %8lu in all, %lu violations", total, cpu->guest->violations);
+}
+
+void guest_leaving(struct guest_cpu *cpu)
+{
+    log_info("the guest switches the machine off");
+    log_exits(cpu);
+}
+
+/* As bare: the processor shuts down, and the platform does whatever it does then. */
+static NORETURN void guest_triple_fault(const struct guest_cpu *cpu)
+{
+    log_warning("the guest's triple fault, at RIP 0x%lx", vmcs_read(VMCS_GUEST_RIP));
+    log_exits(cpu);
+    vmx_off();
+    triple_fault();
+}
+
+/* An INIT to the boot CPU starts it at the reset vector: the machine starts anew. */
+static NORETURN void reset_platform(const struct guest_cpu *cpu)
+{
+    log_info("INIT to the boot CPU: reset");
+    log_exits(cpu);
+    ops_out8(RESET_CONTROL_PORT, RESET_CONTROL_FULL);
+    ops_out8(KEYBOARD_PORT, KEYBOARD_RESET);
+    triple_fault();
+}
+
+static void carry_out(struct guest_cpu *cpu, uint32_t reason, struct answer answer)
+{
+    switch ((enum answer_kind)answer.kind) {
+    case ANSWER_ADVANCE:
+        event_advance();
+        return;
+    case ANSWER_RETRY:
+        event_retry(answer.nmi_unblocked);
+        return;
+    case ANSWER_INJECT:
+        if (!event_inject((enum vector)answer.vector, answer.has_error, answer.error))
+            guest_triple_fault(cpu);
+        return;
+    case ANSWER_RESUME:
+        return;
+    case ANSWER_TRIPLE_FAULT:
+        guest_triple_fault(cpu);
+    case ANSWER_RESET:
+        reset_platform(cpu);
+    case ANSWER_STOP:
+        break;
+    }
+    panic_guest(cpu, reason, "Keel does not know this exit");
+}
+
+static NORETURN void run_loop(struct percpu *percpu)
+{
+    struct guest_cpu *cpu = &percpu->guest;
+
+    percpu->guest_ready = true;
+    if (percpu->early_nmi)
+        event_nmi(&cpu->vcpu);
+    for (;;) {
+        struct vmx_exit exit = vmx_run(&cpu->vcpu);
+        if (!exit.entered)
+            panic("VM entry failed: error %lu, %s", vmcs_read(VMCS_VM_INSTRUCTION_ERROR),
+                  vmcs_instruction_error_name(vmcs_read(VMCS_VM_INSTRUCTION_ERROR)));
+        if (exit.bad_guest)
+            panic_guest(cpu, exit.reason, "the processor refused its state");
+        if (exit.reason < EXIT_REASON_COUNT)
+            cpu->vcpu.exits[exit.reason]++;
+        carry_out(cpu, exit.reason, guest_handle_exit(cpu, exit.reason));
+    }
+}
+
+void run_guest(struct percpu *cpu)
+{
+    __asm__ volatile("mov %0, %%rsp\n"
+                     "xor %%ebp, %%ebp\n"
+                     "call *%1\n"
+                     "ud2"
+                     :
+                     : "r"(cpu->stack), "r"(run_loop), "D"(cpu)
+                     : "memory");
+    __builtin_unreachable();
+}
