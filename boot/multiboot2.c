@@ -86,7 +86,8 @@ static const char *parse_memory_map(struct tag tag, struct boot_info *info)
     if (tag.size < 16 || entry_size < MEMORY_MAP_ENTRY_SIZE || entry_size % 8 != 0)
         return "the memory map's tag is malformed";
     for (uint32_t at = 16; tag.size - at >= entry_size; at += entry_size) {
-        switch (memmap_add(&info->map, read64(tag, at), read64(tag, at + 8), read32(tag, at + 16))) {
+        switch (
+            memmap_add(&info->map, read64(tag, at), read64(tag, at + 8), read32(tag, at + 16))) {
         case STATUS_OK:
             break;
         case STATUS_NO_MEMORY:

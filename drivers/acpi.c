@@ -4,44 +4,44 @@
 #include "lib/bits.h"
 #include "lib/string.h"
 
-#define RSDP_SIZE_V1     20
-#define RSDP_SIZE_V2     36
-#define RSDP_REVISION    15
-#define RSDP_RSDT        16
-#define RSDP_XSDT        24
-#define EBDA_SEGMENT     0x40e /* the BIOS data area's word for the EBDA's real-mode segment */
-#define BIOS_ROM_START   0xe0000
-#define BIOS_ROM_END     0x100000
+#define RSDP_SIZE_V1   20
+#define RSDP_SIZE_V2   36
+#define RSDP_REVISION  15
+#define RSDP_RSDT      16
+#define RSDP_XSDT      24
+#define EBDA_SEGMENT   0x40e /* the BIOS data area's word for the EBDA's real-mode segment */
+#define BIOS_ROM_START 0xe0000
+#define BIOS_ROM_END   0x100000
 
 #define HEADER_SIZE      36
 #define HEADER_LENGTH    4
 #define TABLE_MAX_SIZE   (16 * MIB)
 #define ROOT_MAX_ENTRIES 1024
 
-#define FADT_DSDT         40
-#define FADT_PM1A_CNT     64
-#define FADT_PM1B_CNT     68
-#define FADT_FLAGS        112
-#define FADT_X_DSDT       140
-#define FADT_X_PM1A_CNT   172
-#define FADT_X_PM1B_CNT   184
-#define FADT_SIZE         196
-#define FADT_HW_REDUCED   BIT(20)
-#define GAS_ADDRESS       4
-#define GAS_SPACE_IO      1
+#define FADT_DSDT       40
+#define FADT_PM1A_CNT   64
+#define FADT_PM1B_CNT   68
+#define FADT_FLAGS      112
+#define FADT_X_DSDT     140
+#define FADT_X_PM1A_CNT 172
+#define FADT_X_PM1B_CNT 184
+#define FADT_SIZE       196
+#define FADT_HW_REDUCED BIT(20)
+#define GAS_ADDRESS     4
+#define GAS_SPACE_IO    1
 
-#define MADT_ENTRIES        44
-#define MADT_LOCAL_APIC     0
-#define MADT_LOCAL_X2APIC   9
-#define MADT_APIC_FLAGS     4 /* within the entry */
-#define MADT_X2APIC_FLAGS   8
-#define MADT_USABLE_FLAGS   3 /* enabled, online capable */
+#define MADT_ENTRIES      44
+#define MADT_LOCAL_APIC   0
+#define MADT_LOCAL_X2APIC 9
+#define MADT_APIC_FLAGS   4 /* within the entry */
+#define MADT_X2APIC_FLAGS 8
+#define MADT_USABLE_FLAGS 3 /* enabled, online capable */
 
 /* AML. ACPI Specification 6.5, "AML Byte Stream Byte Values". */
-#define AML_NAME         0x08
-#define AML_BYTE_PREFIX  0x0a
-#define AML_PACKAGE      0x12
-#define AML_ROOT         0x5c
+#define AML_NAME        0x08
+#define AML_BYTE_PREFIX 0x0a
+#define AML_PACKAGE     0x12
+#define AML_ROOT        0x5c
 
 #define CHUNK 256
 
@@ -98,8 +98,7 @@ static bool check_table(acpi_read_fn read, uint64_t address, const char signatur
                         uint32_t *size)
 {
     uint8_t header[8];
-    if (address == 0 || !read(header, address, sizeof(header)) ||
-        memcmp(header, signature, 4) != 0)
+    if (address == 0 || !read(header, address, sizeof(header)) || memcmp(header, signature, 4) != 0)
         return false;
     *size = (uint32_t)get(header, HEADER_LENGTH, 4);
     return *size >= HEADER_SIZE && *size <= TABLE_MAX_SIZE && checksum_good(read, address, *size);
@@ -201,7 +200,9 @@ static void read_name(const uint8_t *aml, uint64_t address, uint64_t table,
 static void scan_definition_block(acpi_read_fn read, uint64_t table, uint32_t size,
                                   struct acpi_sleep *sleep)
 {
-    enum { LOOK = 32 }; /* bytes of a name and its package */
+    enum {
+        LOOK = 32
+    }; /* bytes of a name and its package */
     uint8_t chunk[CHUNK + LOOK];
 
     for (uint64_t at = HEADER_SIZE; at < size; at += CHUNK) {

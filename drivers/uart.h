@@ -4,7 +4,8 @@
 
 #include "lib/types.h"
 
-/* Programs the port: 8 data bits, no parity, 1 stop bit. baud divides 115200. False: no UART is there. */
+/* Programs the port: 8 data bits, no parity, 1 stop bit. baud divides 115200. False: no UART is
+ * there. */
 bool uart_init(uint16_t port, uint32_t baud);
 
 /* Writes text, "\n" as "\r\n". Waits for the port, but not for ever. */

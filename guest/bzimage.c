@@ -20,12 +20,12 @@ enum setup_field {
     INIT_SIZE = 0x260
 };
 
-#define BOOT_FLAG_VALUE    0xaa55
-#define HEADER_MAGIC_VALUE 0x53726448 /* "HdrS" */
-#define VERSION_64BIT      0x020c     /* 2.12: xloadflags */
-#define LOADED_HIGH        0x01
-#define XLF_KERNEL_64      0x01
-#define SECTOR_SIZE        512
+#define BOOT_FLAG_VALUE     0xaa55
+#define HEADER_MAGIC_VALUE  0x53726448 /* "HdrS" */
+#define VERSION_64BIT       0x020c     /* 2.12: xloadflags */
+#define LOADED_HIGH         0x01
+#define XLF_KERNEL_64       0x01
+#define SECTOR_SIZE         512
 #define DEFAULT_SETUP_SECTS 4
 
 static uint64_t field(const uint8_t *head, enum setup_field offset, unsigned size)

@@ -16,15 +16,15 @@
 #define SETUP_HEADER_LIMIT 0x290 /* the header never reaches beyond, in either */
 
 struct bzimage {
-    uint64_t setup_size;     /* bytes before the protected-mode kernel, which is the rest */
-    uint64_t kernel_size;    /* bytes of the protected-mode kernel in the file */
-    uint64_t init_size;      /* bytes that must be free where it is loaded */
-    uint64_t preferred;      /* where it likes to be loaded */
-    uint64_t alignment;      /* of where it is loaded otherwise; a power of two */
-    bool relocatable;        /* may be loaded elsewhere than at preferred */
-    uint64_t initrd_max;     /* the highest address that a byte of the initrd may have */
+    uint64_t setup_size;       /* bytes before the protected-mode kernel, which is the rest */
+    uint64_t kernel_size;      /* bytes of the protected-mode kernel in the file */
+    uint64_t init_size;        /* bytes that must be free where it is loaded */
+    uint64_t preferred;        /* where it likes to be loaded */
+    uint64_t alignment;        /* of where it is loaded otherwise; a power of two */
+    bool relocatable;          /* may be loaded elsewhere than at preferred */
+    uint64_t initrd_max;       /* the highest address that a byte of the initrd may have */
     uint32_t command_line_max; /* characters, the terminator not counted */
-    uint32_t header_size;    /* bytes from SETUP_HEADER_START */
+    uint32_t header_size;      /* bytes from SETUP_HEADER_START */
 };
 
 /*

@@ -130,8 +130,8 @@ void cpuid_table_init(struct cpuid_table *table, uint32_t secondary)
 {
     memset(table, 0, sizeof(*table));
     table->basic_last = (uint32_t)min_u64(ops_cpuid(0, 0).eax, CPUID_BASIC_MAX);
-    table->extended_last =
-        (uint32_t)min_u64(ops_cpuid(EXTENDED_FIRST, 0).eax - EXTENDED_FIRST, CPUID_EXTENDED_MAX);
+    table->extended_last = (uint32_t)min_u64(ops_cpuid(EXTENDED_FIRST, 0).eax - EXTENDED_FIRST,
+                                             CPUID_EXTENDED_MAX);
     for (uint32_t i = 0; i <= table->basic_last; i++)
         read_leaf(table, &table->basic[i], i, secondary);
     for (uint32_t i = 0; i <= table->extended_last; i++)

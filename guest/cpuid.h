@@ -13,8 +13,8 @@
 #define CPUID_EXTENDED_MAX 0x08 /* likewise, from 0x80000000 */
 #define CPUID_ENTRIES      224  /* what all known leaves can have at most */
 
-#define CPUID_KEEL_FIRST   0x40000000u /* signature; +1: version; +2: the info page (none yet) */
-#define CPUID_KEEL_COUNT   3
+#define CPUID_KEEL_FIRST 0x40000000u /* signature; +1: version; +2: the info page (none yet) */
+#define CPUID_KEEL_COUNT 3
 
 /* Where a leaf's answers begin and how many subleaves it has. */
 struct cpuid_leaf {

@@ -32,22 +32,22 @@ struct guest_cpu {
     struct vcpu vcpu; /* first: entry.S */
     struct guest *guest;
     struct cpuid_table *cpuid;
-    struct mtrrs mtrrs;          /* this CPU's registers, as the guest sees them */
-    bool mtrrs_changed;          /* since the EPT last followed */
-    uint64_t debugctl_valid;     /* bits of IA32_DEBUGCTL that this processor takes */
-    uint64_t xcr0_valid;         /* likewise */
+    struct mtrrs mtrrs;      /* this CPU's registers, as the guest sees them */
+    bool mtrrs_changed;      /* since the EPT last followed */
+    uint64_t debugctl_valid; /* bits of IA32_DEBUGCTL that this processor takes */
+    uint64_t xcr0_valid;     /* likewise */
     uint64_t xss_valid;
     uint64_t microcode_revision; /* IA32_BIOS_SIGN_ID: it never changes under Keel */
 };
 
 enum answer_kind {
-    ANSWER_ADVANCE,     /* emulated: go on behind the instruction */
-    ANSWER_RETRY,       /* the guest tries again */
-    ANSWER_INJECT,      /* an exception in its place */
-    ANSWER_RESUME,      /* the handler has done all that is to do */
+    ANSWER_ADVANCE,      /* emulated: go on behind the instruction */
+    ANSWER_RETRY,        /* the guest tries again */
+    ANSWER_INJECT,       /* an exception in its place */
+    ANSWER_RESUME,       /* the handler has done all that is to do */
     ANSWER_TRIPLE_FAULT, /* the guest has shut down */
-    ANSWER_RESET,       /* an INIT to the boot CPU: a reset of the platform */
-    ANSWER_STOP         /* Keel does not know how to go on: report, and stop the guest */
+    ANSWER_RESET,        /* an INIT to the boot CPU: a reset of the platform */
+    ANSWER_STOP          /* Keel does not know how to go on: report, and stop the guest */
 };
 
 struct answer {

@@ -35,16 +35,16 @@ enum params_field {
     PARAMS_E820_TABLE = 0x2d0
 };
 
-#define E820_MAX           128
-#define E820_ENTRY_SIZE    20
-#define LOADER_UNDEFINED   0xff
-#define VIDEO_TYPE_VGA     0x01
-#define VIDEO_TYPE_VLFB    0x23
-#define VIDEO_MODE_NORMAL  0xffff
-#define ENTRY_64_OFFSET    0x200
-#define LOW_LIMIT          0x10000 /* the firmware's and the real mode's own */
-#define PT_PRESENT_WRITE   0x3
-#define PT_LARGE           0x80
+#define E820_MAX          128
+#define E820_ENTRY_SIZE   20
+#define LOADER_UNDEFINED  0xff
+#define VIDEO_TYPE_VGA    0x01
+#define VIDEO_TYPE_VLFB   0x23
+#define VIDEO_MODE_NORMAL 0xffff
+#define ENTRY_64_OFFSET   0x200
+#define LOW_LIMIT         0x10000 /* the firmware's and the real mode's own */
+#define PT_PRESENT_WRITE  0x3
+#define PT_LARGE          0x80
 
 /* What Keel adds to the guest's memory: one block of pages. */
 enum block_page {
@@ -75,9 +75,8 @@ static bool put_memory_map(uint8_t *params, const struct linux_machine *machine)
 {
     static struct memmap map; /* too big for a stack; only ever used while one CPU runs */
     memcpy(&map, machine->map, sizeof(map));
-    if (machine->reserve &&
-        memmap_add(&map, machine->reserved_start, machine->reserved_size, MEMMAP_RESERVED) !=
-            STATUS_OK)
+    if (machine->reserve && memmap_add(&map, machine->reserved_start, machine->reserved_size,
+                                       MEMMAP_RESERVED) != STATUS_OK)
         return false;
     if (map.count > E820_MAX)
         return false;
@@ -148,7 +147,11 @@ static enum status make_plan(const struct linux_files *files, const struct linux
         {0, 0}, /* the block */
         {0, 0}, /* the kernel's new place */
     };
-    enum { INITRD = 2, BLOCK = 3, KERNEL = 4 };
+    enum {
+        INITRD = 2,
+        BLOCK = 3,
+        KERNEL = 4
+    };
     const struct memmap *map = machine->map;
     const struct bzimage *image = &plan->image;
     uint64_t initrd_end = min_u64(image->initrd_max + 1, 4 * GIB);
@@ -245,8 +248,7 @@ enum status linux_load(const struct linux_files *files, const struct linux_machi
 
     if (plan.initrd != files->initrd)
         phys_copy(HPA(plan.initrd), HPA(files->initrd), files->initrd_size);
-    phys_copy(HPA(plan.kernel), HPA(files->kernel + plan.image.setup_size),
-              plan.image.kernel_size);
+    phys_copy(HPA(plan.kernel), HPA(files->kernel + plan.image.setup_size), plan.image.kernel_size);
     phys_write(HPA(plan.block + BLOCK_PARAMS * PAGE_SIZE), params, sizeof(params));
     phys_write(HPA(plan.block + BLOCK_COMMAND_LINE * PAGE_SIZE), files->command_line,
                strlen(files->command_line) + 1);

@@ -11,10 +11,10 @@
 #include "x86/msr.h"
 
 /* SDM Vol. 3C, Table "Exit Qualification for EPT Violations" */
-#define QUALIFICATION_READ         BIT(0)
-#define QUALIFICATION_WRITE        BIT(1)
-#define QUALIFICATION_FETCH        BIT(2)
-#define QUALIFICATION_LINEAR_VALID BIT(7)
+#define QUALIFICATION_READ          BIT(0)
+#define QUALIFICATION_WRITE         BIT(1)
+#define QUALIFICATION_FETCH         BIT(2)
+#define QUALIFICATION_LINEAR_VALID  BIT(7)
 #define QUALIFICATION_NMI_UNBLOCKED BIT(12)
 
 #define RIGHTS_DPL MASK(6, 5)
@@ -83,13 +83,13 @@ static void report_violation(struct guest *guest, const struct access *access)
     static struct log_limit limit = {16};
     guest->violations++;
     if (log_limited(&limit))
-        log_warning("violation: the guest's %s of 0x%lx, which is Keel's (linear 0x%lx, RIP 0x%lx)%s",
-                    access->fetch   ? "fetch"
-                    : access->write ? "write"
-                                    : "read",
-                    access->address.value, access->has_linear ? access->linear.value : 0,
-                    vmcs_read(VMCS_GUEST_RIP),
-                    limit.left == 0 ? "; further ones are counted only" : "");
+        log_warning(
+            "violation: the guest's %s of 0x%lx, which is Keel's (linear 0x%lx, RIP 0x%lx)%s",
+            access->fetch   ? "fetch"
+            : access->write ? "write"
+                            : "read",
+            access->address.value, access->has_linear ? access->linear.value : 0,
+            vmcs_read(VMCS_GUEST_RIP), limit.left == 0 ? "; further ones are counted only" : "");
 }
 
 struct answer handle_ept_violation(struct guest_cpu *cpu)

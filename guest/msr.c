@@ -149,9 +149,9 @@ static bool write_mtrr(struct guest_cpu *cpu, uint32_t msr, uint64_t value)
     return true;
 }
 
-#define PASS       read_pass, write_pass
-#define READ_ONLY  read_pass, write_deny
-#define DENY       read_deny, write_deny
+#define PASS      read_pass, write_pass
+#define READ_ONLY read_pass, write_deny
+#define DENY      read_deny, write_deny
 
 /* Ascending. Where ranges have gaps on a processor, its own #GP comes through. */
 static const struct {

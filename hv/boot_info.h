@@ -25,8 +25,8 @@ struct boot_info {
     bool options_cut;                /* they were longer */
     struct memmap map;
     struct boot_module module[BOOT_MODULES];
-    uint32_t module_count;  /* of all that the loader gave; those past BOOT_MODULES are not kept */
-    hpa_t rsdp;             /* 0: not known */
+    uint32_t module_count; /* of all that the loader gave; those past BOOT_MODULES are not kept */
+    hpa_t rsdp;            /* 0: not known */
     struct screen screen;
 };
 

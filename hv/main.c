@@ -55,11 +55,9 @@ static void check_boot_info(const struct boot_info *info)
         give_up("no kernel: name it in GRUB with module2 /boot/vmlinuz KERNEL COMMAND LINE");
     for (uint32_t i = 0; i < info->module_count && i < BOOT_MODULES; i++) {
         const struct boot_module *module = &info->module[i];
-        if (module->size != 0 &&
-            !memmap_all(&info->map, module->start, module->size, MEMMAP_RAM)) {
-            format(text, sizeof(text),
-                   "the memory map is broken: module %u at 0x%lx is not in RAM", i + 1,
-                   module->start);
+        if (module->size != 0 && !memmap_all(&info->map, module->start, module->size, MEMMAP_RAM)) {
+            format(text, sizeof(text), "the memory map is broken: module %u at 0x%lx is not in RAM",
+                   i + 1, module->start);
             give_up(text);
         }
     }
@@ -91,8 +89,8 @@ static void move_home(const struct boot_info *info, uint64_t image_start)
              home.size / KIB, space_image_span() / KIB);
 }
 
-static enum status load_linux(const struct boot_info *info, bool reserve,
-                              struct linux_entry *entry, char *why)
+static enum status load_linux(const struct boot_info *info, bool reserve, struct linux_entry *entry,
+                              char *why)
 {
     const struct linux_files files = {
         .kernel = info->module[MODULE_KERNEL].start,

@@ -9,11 +9,11 @@
 #include "x86/desc.h"
 
 struct percpu {
-    struct percpu *self; /* first: this_cpu() */
-    struct guest_cpu guest; /* the guest CPU that runs here */
-    bool guest_ready;    /* its VMCS is current: NMIs belong to it */
+    struct percpu *self;     /* first: this_cpu() */
+    struct guest_cpu guest;  /* the guest CPU that runs here */
+    bool guest_ready;        /* its VMCS is current: NMIs belong to it */
     volatile bool early_nmi; /* one came before that */
-    void *stack;         /* the end of the stack that it runs on from hv_main()'s end on */
+    void *stack;             /* the end of the stack that it runs on from hv_main()'s end on */
     uint64_t gdt[GDT_ENTRIES];
     struct tss tss;
 };

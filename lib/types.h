@@ -33,9 +33,9 @@ typedef struct {
 
 #define ARRAY_LENGTH(a) (sizeof(a) / sizeof((a)[0]))
 
-#define UNUSED     __attribute__((unused))
-#define NORETURN   __attribute__((noreturn))
-#define MUST_CHECK __attribute__((warn_unused_result))
+#define UNUSED                        __attribute__((unused))
+#define NORETURN                      __attribute__((noreturn))
+#define MUST_CHECK                    __attribute__((warn_unused_result))
 #define PRINTF(format_arg, first_arg) __attribute__((format(printf, format_arg, first_arg)))
 
 #endif

@@ -1,7 +1,6 @@
 /* See ept.h. */
 #include "mm/ept.h"
 
-
 /* SDM Vol. 3C, "Extended-Page-Table Pointer (EPTP)": bits 2:0 type, 5:3 walk length - 1. */
 #define EPTP_WALK_SHIFT 3
 
@@ -188,6 +187,5 @@ enum ept_fault ept_touch(struct ept *ept, gpa_t address, bool *flush)
 
 uint64_t ept_pointer(const struct ept *ept)
 {
-    return ept->pt.root.value | (uint64_t)(ept->features.levels - 1) << EPTP_WALK_SHIFT |
-           MEMORY_WB;
+    return ept->pt.root.value | (uint64_t)(ept->features.levels - 1) << EPTP_WALK_SHIFT | MEMORY_WB;
 }

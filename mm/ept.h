@@ -44,11 +44,11 @@ struct ept_features {
 struct ept {
     struct pt pt;
     struct ept_features features;
-    const struct memmap *map;   /* the firmware's, without Keel's reservation */
+    const struct memmap *map; /* the firmware's, without Keel's reservation */
     const struct mtrrs *mtrrs;
-    uint64_t home_start;        /* Keel's own region: [home_start, home_start + home_size) */
+    uint64_t home_start; /* Keel's own region: [home_start, home_start + home_size) */
     uint64_t home_size;
-    uint64_t hole_tables;       /* taken for holes since they were last forgotten */
+    uint64_t hole_tables; /* taken for holes since they were last forgotten */
 };
 
 /* Frames that tables for holes may take, beside those that ept_init() takes. */
@@ -65,13 +65,12 @@ uint64_t ept_tables_needed(const struct ept_features *features, const struct mem
  */
 MUST_CHECK enum status ept_init(struct ept *ept, const struct ept_features *features,
                                 const struct memmap *map, const struct mtrrs *mtrrs,
-                                struct frame_pool *pool, uint64_t home_start,
-                                uint64_t home_size);
+                                struct frame_pool *pool, uint64_t home_start, uint64_t home_size);
 
 enum ept_fault {
-    EPT_FAULT_MAPPED,   /* the address is the guest's and present now: let it try again */
-    EPT_FAULT_KEEL,     /* the page is Keel's */
-    EPT_FAULT_BEYOND    /* no physical address: above 2^physical_bits */
+    EPT_FAULT_MAPPED, /* the address is the guest's and present now: let it try again */
+    EPT_FAULT_KEEL,   /* the page is Keel's */
+    EPT_FAULT_BEYOND  /* no physical address: above 2^physical_bits */
 };
 
 /*

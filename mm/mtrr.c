@@ -12,8 +12,8 @@ static const struct {
     uint32_t start;
     uint32_t range_size;
 } fixed_register[MTRR_FIXED_COUNT] = {
-    {IA32_MTRR_FIX64K_00000, 0x00000, 0x10000}, {IA32_MTRR_FIX16K_80000, 0x80000, 0x4000},
-    {IA32_MTRR_FIX16K_A0000, 0xa0000, 0x4000},  {IA32_MTRR_FIX4K_C0000, 0xc0000, 0x1000},
+    {IA32_MTRR_FIX64K_00000, 0x00000, 0x10000},   {IA32_MTRR_FIX16K_80000, 0x80000, 0x4000},
+    {IA32_MTRR_FIX16K_A0000, 0xa0000, 0x4000},    {IA32_MTRR_FIX4K_C0000, 0xc0000, 0x1000},
     {IA32_MTRR_FIX4K_C0000 + 1, 0xc8000, 0x1000}, {IA32_MTRR_FIX4K_C0000 + 2, 0xd0000, 0x1000},
     {IA32_MTRR_FIX4K_C0000 + 3, 0xd8000, 0x1000}, {IA32_MTRR_FIX4K_C0000 + 4, 0xe0000, 0x1000},
     {IA32_MTRR_FIX4K_C0000 + 5, 0xe8000, 0x1000}, {IA32_MTRR_FIX4K_C0000 + 6, 0xf0000, 0x1000},
@@ -46,8 +46,7 @@ uint64_t *mtrr_register(struct mtrrs *mtrrs, uint32_t msr)
         return NULL;
     if (msr == IA32_MTRR_DEF_TYPE)
         return &mtrrs->def_type;
-    if (msr >= IA32_MTRR_PHYSBASE0 &&
-        msr < IA32_MTRR_PHYSBASE0 + 2 * mtrr_variable_count(mtrrs)) {
+    if (msr >= IA32_MTRR_PHYSBASE0 && msr < IA32_MTRR_PHYSBASE0 + 2 * mtrr_variable_count(mtrrs)) {
         unsigned i = (msr - IA32_MTRR_PHYSBASE0) / 2;
         return msr % 2 == 0 ? &mtrrs->base[i] : &mtrrs->mask[i];
     }

@@ -12,8 +12,8 @@
 #define MTRR_FIXED_COUNT  11
 
 struct mtrrs {
-    uint64_t cap;      /* IA32_MTRRCAP; 0: the processor has no MTRRs */
-    uint64_t def_type; /* IA32_MTRR_DEF_TYPE */
+    uint64_t cap;                     /* IA32_MTRRCAP; 0: the processor has no MTRRs */
+    uint64_t def_type;                /* IA32_MTRR_DEF_TYPE */
     uint64_t fixed[MTRR_FIXED_COUNT]; /* in the order of their MSR numbers */
     uint64_t base[MTRR_VARIABLE_MAX]; /* IA32_MTRR_PHYSBASEn */
     uint64_t mask[MTRR_VARIABLE_MAX]; /* IA32_MTRR_PHYSMASKn */

@@ -101,8 +101,8 @@ static uint64_t count_tables(const struct pt *pt, const uint64_t *table, unsigne
         } else {
             uint64_t entry = table[index_at(low, level)];
             if (is_table(&pt->format, entry, level))
-                count += count_tables(pt, child_table(pt, entry), level - 1, origin, low,
-                                      span.high, value);
+                count += count_tables(pt, child_table(pt, entry), level - 1, origin, low, span.high,
+                                      value);
             else if (!fits && !is_same(pt, entry, level, origin, low, value))
                 count += 1 + count_tables(pt, NULL, level - 1, origin, low, span.high, value);
         }

@@ -8,12 +8,12 @@
 #include "mm/pt.h"
 #include "x86/ops.h"
 
-#define PTE_PRESENT  BIT(0)
-#define PTE_WRITE    BIT(1)
-#define PTE_ACCESSED BIT(5)
-#define PTE_DIRTY    BIT(6)
-#define PTE_LARGE    BIT(7)
-#define PTE_ADDRESS  MASK(51, 12)
+#define PTE_PRESENT    BIT(0)
+#define PTE_WRITE      BIT(1)
+#define PTE_ACCESSED   BIT(5)
+#define PTE_DIRTY      BIT(6)
+#define PTE_LARGE      BIT(7)
+#define PTE_ADDRESS    MASK(51, 12)
 #define PTE_NO_EXECUTE BIT(63)
 
 /* Accessed and dirty are set beforehand: the processor then never writes to an entry. */

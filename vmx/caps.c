@@ -1,4 +1,5 @@
-/* See caps.h. Which MSR exists is told by bits of the others: Appendix A gives the rule for each. */
+/* See caps.h. Which MSR exists is told by bits of the others: Appendix A gives the rule for each.
+ */
 #include "vmx/caps.h"
 
 #include "vmx/controls.h"

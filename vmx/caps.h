@@ -15,14 +15,14 @@
 #define VMX_MISC_EFER_LMA_STORED BIT(5)
 #define VMX_MISC_WAIT_FOR_SIPI   BIT(8)
 
-#define EPT_VPID_WALK_4        BIT(6)
-#define EPT_VPID_WALK_5        BIT(7)
-#define EPT_VPID_WB            BIT(14)
-#define EPT_VPID_2M            BIT(16)
-#define EPT_VPID_1G            BIT(17)
-#define EPT_VPID_INVEPT        BIT(20)
-#define EPT_VPID_INVEPT_SINGLE BIT(25)
-#define EPT_VPID_INVEPT_ALL    BIT(26)
+#define EPT_VPID_WALK_4         BIT(6)
+#define EPT_VPID_WALK_5         BIT(7)
+#define EPT_VPID_WB             BIT(14)
+#define EPT_VPID_2M             BIT(16)
+#define EPT_VPID_1G             BIT(17)
+#define EPT_VPID_INVEPT         BIT(20)
+#define EPT_VPID_INVEPT_SINGLE  BIT(25)
+#define EPT_VPID_INVEPT_ALL     BIT(26)
 #define EPT_VPID_INVVPID        BIT(32)
 #define EPT_VPID_INVVPID_SINGLE BIT(41)
 
@@ -35,8 +35,8 @@ struct vmx_caps {
     uint64_t secondary; /* 0: absent */
     uint64_t exit;
     uint64_t entry;
-    uint64_t tertiary; /* bits that may be 1; 0: absent */
-    uint64_t exit2;    /* likewise */
+    uint64_t tertiary;   /* bits that may be 1; 0: absent */
+    uint64_t exit2;      /* likewise */
     uint64_t cr0_fixed0; /* bits that must be 1 in VMX operation */
     uint64_t cr0_fixed1; /* bits that may be 1 */
     uint64_t cr4_fixed0;

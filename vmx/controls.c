@@ -64,8 +64,11 @@ enum status vmx_controls_compute(const struct vmx_caps *caps, struct vmx_control
                                  const char **missing)
 {
     const uint64_t capability[WORD_COUNT] = {
-        [WORD_PIN] = caps->pin,     [WORD_PRIMARY] = caps->primary, [WORD_SECONDARY] = caps->secondary,
-        [WORD_EXIT] = caps->exit,   [WORD_ENTRY] = caps->entry,
+        [WORD_PIN] = caps->pin,
+        [WORD_PRIMARY] = caps->primary,
+        [WORD_SECONDARY] = caps->secondary,
+        [WORD_EXIT] = caps->exit,
+        [WORD_ENTRY] = caps->entry,
     };
     uint32_t word[WORD_COUNT];
 

@@ -20,8 +20,7 @@ void event_advance(void)
         rip = (uint32_t)rip;
     vmcs_write(VMCS_GUEST_RIP, rip);
     if ((blocking & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS)) != 0)
-        vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
-                   blocking & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
+        vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, blocking & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
     if ((rflags & (RFLAGS_TF | RFLAGS_RF)) == 0)
         return;
 

@@ -48,9 +48,10 @@ void event_retry(bool nmi_unblocked);
  */
 bool event_inject(enum vector vector, bool has_error, uint32_t error);
 
-/* What comes of exception second while first is being delivered. SDM Vol. 3A, "Interrupt 8: Double Fault Exception (#DF)". */
+/* What comes of exception second while first is being delivered. SDM Vol. 3A, "Interrupt 8: Double
+ * Fault Exception (#DF)". */
 enum event_merge {
-    MERGE_SECOND,       /* deliver second; first's instruction will raise it again */
+    MERGE_SECOND, /* deliver second; first's instruction will raise it again */
     MERGE_DOUBLE_FAULT,
     MERGE_TRIPLE_FAULT
 };

@@ -23,7 +23,7 @@ struct vcpu {
     uint8_t launched;  /* entry.S: VMRESUME rather than VMLAUNCH */
 
     volatile bool nmi_pending; /* an NMI waits for its window; the NMI handler sets it too */
-    uint32_t primary_controls;   /* as the VMCS has them, less the NMI window */
+    uint32_t primary_controls; /* as the VMCS has them, less the NMI window */
     uint32_t entry_controls;
     hpa_t vmcs;
     uint64_t exits[EXIT_REASON_COUNT]; /* counted by basic reason */

@@ -6,8 +6,8 @@
 const char *vmcs_field_name(enum vmcs_field field)
 {
     switch (field) {
-#define VMCS_NAME(name, encoding)                                                                  \
-    case VMCS_##name:                                                                              \
+#define VMCS_NAME(name, encoding) \
+    case VMCS_##name:             \
         return #name;
         VMCS_FIELDS(VMCS_NAME)
 #undef VMCS_NAME

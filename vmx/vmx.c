@@ -13,7 +13,8 @@
 #define VPID_GUEST         1
 #define NO_VMCS            (~UINT64_C(0))
 
-/* Access rights as the VMCS has them. SDM Vol. 3C, "Guest Register State", Table "Format of Access Rights". */
+/* Access rights as the VMCS has them. SDM Vol. 3C, "Guest Register State", Table "Format of Access
+ * Rights". */
 #define RIGHTS_CODE64   0xa09b
 #define RIGHTS_DATA     0xc093
 #define RIGHTS_TSS_BUSY 0x008b

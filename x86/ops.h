@@ -37,12 +37,12 @@ static inline void ops_wrmsr(uint32_t msr, uint64_t value)
  * An instruction that may fault: the fault handler finds its address in the fix-up table
  * and goes on behind it, with the carry flag set. False: it faulted, and changed nothing.
  */
-#define OPS_FIXUP(instruction)                                                                     \
-    "clc\n"                                                                                        \
-    "1: " instruction "\n"                                                                         \
-    "2:\n"                                                                                         \
-    ".pushsection .fixup, \"a\"\n"                                                                 \
-    ".quad 1b, 2b\n"                                                                               \
+#define OPS_FIXUP(instruction)     \
+    "clc\n"                        \
+    "1: " instruction "\n"         \
+    "2:\n"                         \
+    ".pushsection .fixup, \"a\"\n" \
+    ".quad 1b, 2b\n"               \
     ".popsection\n"
 
 static inline bool ops_rdmsr_safe(uint32_t msr, uint64_t *value)
@@ -74,16 +74,16 @@ static inline bool ops_xsetbv_safe(uint32_t xcr, uint64_t value)
     return !faulted;
 }
 
-#define OPS_REGISTER(name)                                                                         \
-    static inline uint64_t ops_read_##name(void)                                                   \
-    {                                                                                              \
-        uint64_t value;                                                                            \
-        __asm__ volatile("mov %%" #name ", %0" : "=r"(value));                                     \
-        return value;                                                                              \
-    }                                                                                              \
-    static inline void ops_write_##name(uint64_t value)                                            \
-    {                                                                                              \
-        __asm__ volatile("mov %0, %%" #name : : "r"(value) : "memory");                            \
+#define OPS_REGISTER(name)                                              \
+    static inline uint64_t ops_read_##name(void)                        \
+    {                                                                   \
+        uint64_t value;                                                 \
+        __asm__ volatile("mov %%" #name ", %0" : "=r"(value));          \
+        return value;                                                   \
+    }                                                                   \
+    static inline void ops_write_##name(uint64_t value)                 \
+    {                                                                   \
+        __asm__ volatile("mov %0, %%" #name : : "r"(value) : "memory"); \
     }
 
 OPS_REGISTER(cr0)
@@ -121,16 +121,16 @@ static inline NORETURN void ops_halt_forever(void)
         __asm__ volatile("cli\n hlt" : : : "memory");
 }
 
-#define OPS_PORT(suffix, type)                                                                     \
-    static inline type ops_in##suffix(uint16_t port)                                               \
-    {                                                                                              \
-        type value;                                                                                \
-        __asm__ volatile("in %1, %0" : "=a"(value) : "Nd"(port));                                  \
-        return value;                                                                              \
-    }                                                                                              \
-    static inline void ops_out##suffix(uint16_t port, type value)                                  \
-    {                                                                                              \
-        __asm__ volatile("out %0, %1" : : "a"(value), "Nd"(port) : "memory");                      \
+#define OPS_PORT(suffix, type)                                                \
+    static inline type ops_in##suffix(uint16_t port)                          \
+    {                                                                         \
+        type value;                                                           \
+        __asm__ volatile("in %1, %0" : "=a"(value) : "Nd"(port));             \
+        return value;                                                         \
+    }                                                                         \
+    static inline void ops_out##suffix(uint16_t port, type value)             \
+    {                                                                         \
+        __asm__ volatile("out %0, %1" : : "a"(value), "Nd"(port) : "memory"); \
     }
 
 OPS_PORT(8, uint8_t)

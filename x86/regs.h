@@ -1,4 +1,5 @@
-/* Control, debug and flag registers. SDM Vol. 3A, "Control Registers"; Vol. 1, "EFLAGS Register". */
+/* Control, debug and flag registers. SDM Vol. 3A, "Control Registers"; Vol. 1, "EFLAGS Register".
+ */
 #ifndef KEEL_X86_REGS_H
 #define KEEL_X86_REGS_H
 
@@ -46,22 +47,22 @@
 #define RFLAGS_IF    BIT(9)
 #define RFLAGS_RF    BIT(16)
 
-#define DR6_INIT UINT64_C(0xffff0ff0)
+#define DR6_INIT  UINT64_C(0xffff0ff0)
 #define DR6_B0_B3 MASK(3, 0)
-#define DR6_BLD  BIT(11) /* cleared to say so, unlike the others */
-#define DR6_BD   BIT(13)
-#define DR6_BS   BIT(14)
-#define DR6_RTM  BIT(16) /* cleared to say so */
-#define DR7_INIT UINT64_C(0x400)
-#define DR7_GD   BIT(13)
+#define DR6_BLD   BIT(11) /* cleared to say so, unlike the others */
+#define DR6_BD    BIT(13)
+#define DR6_BS    BIT(14)
+#define DR6_RTM   BIT(16) /* cleared to say so */
+#define DR7_INIT  UINT64_C(0x400)
+#define DR7_GD    BIT(13)
 
-#define XCR0_X87       BIT(0)
-#define XCR0_SSE       BIT(1)
-#define XCR0_AVX       BIT(2)
-#define XCR0_BNDREGS   BIT(3)
-#define XCR0_BNDCSR    BIT(4)
-#define XCR0_AVX512    MASK(7, 5) /* opmask, ZMM_Hi256, Hi16_ZMM: all or none */
-#define XCR0_TILE      MASK(18, 17)
+#define XCR0_X87     BIT(0)
+#define XCR0_SSE     BIT(1)
+#define XCR0_AVX     BIT(2)
+#define XCR0_BNDREGS BIT(3)
+#define XCR0_BNDCSR  BIT(4)
+#define XCR0_AVX512  MASK(7, 5) /* opmask, ZMM_Hi256, Hi16_ZMM: all or none */
+#define XCR0_TILE    MASK(18, 17)
 
 enum vector {
     VECTOR_DE = 0,
