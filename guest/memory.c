@@ -78,18 +78,23 @@ static struct answer refuse_access(const struct access *access)
     return answer_inject_error(VECTOR_PF, error);
 }
 
+/* One line for a run of them by one instruction, such as a loop over all of Keel's pages. */
 static void report_violation(struct guest *guest, const struct access *access)
 {
     static struct log_limit limit = {16};
-    guest->violations++;
-    if (log_limited(&limit))
+    static uint64_t last_rip;
+    uint64_t rip = vmcs_read(VMCS_GUEST_RIP);
+
+    bool again = guest->violations++ > 0 && rip == last_rip;
+    last_rip = rip;
+    if (!again && log_limited(&limit))
         log_warning(
             "violation: the guest's %s of 0x%lx, which is Keel's (linear 0x%lx, RIP 0x%lx)%s",
             access->fetch   ? "fetch"
             : access->write ? "write"
                             : "read",
-            access->address.value, access->has_linear ? access->linear.value : 0,
-            vmcs_read(VMCS_GUEST_RIP), limit.left == 0 ? "; further ones are counted only" : "");
+            access->address.value, access->has_linear ? access->linear.value : 0, rip,
+            limit.left == 0 ? "; further ones are counted only" : "");
 }
 
 struct answer handle_ept_violation(struct guest_cpu *cpu)

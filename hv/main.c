@@ -116,7 +116,7 @@ static NORETURN void start_without_keel(const struct boot_info *info)
     static char text[LINUX_ERROR_SIZE];
     if (load_linux(info, false, &entry, text) != STATUS_OK)
         give_up(text);
-    log_warning("Linux is started without Keel");
+    log_warning("Linux starts without Keel, at TSC %lu", ops_rdtsc());
     console_hand_over();
     run_bare(&entry);
 }
@@ -173,7 +173,8 @@ void hv_main(struct boot_info *info, uint64_t image_start, const char *parse_err
         cannot_run(info, why);
     platform_hide_s3(&platform);
 
-    log_info("Linux starts, %lu frames left", (uint64_t)space_frames()->free);
+    log_debug("%u frames are left", space_frames()->free);
+    log_info("Linux starts, at TSC %lu", ops_rdtsc());
     console_hand_over();
     run_guest(&boot_cpu);
 }
