@@ -131,15 +131,14 @@ enum status acpi_find_table(acpi_read_fn read, uint64_t rsdp, const char signatu
     return STATUS_INVALID;
 }
 
-/* A port from the old field or, where that is 0, from the extended one. */
+/* A port from the extended field or, where that is 0, from the old one. */
 static enum status fadt_port(const uint8_t *fadt, unsigned old, unsigned extended, uint16_t *port)
 {
-    uint64_t address = get(fadt, old, 4);
-    if (address == 0 && get(fadt, extended + GAS_ADDRESS, 8) != 0) {
-        if (fadt[extended] != GAS_SPACE_IO)
-            return STATUS_NO_SUPPORT;
-        address = get(fadt, extended + GAS_ADDRESS, 8);
-    }
+    uint64_t address = get(fadt, extended + GAS_ADDRESS, 8);
+    if (address != 0 && fadt[extended] != GAS_SPACE_IO)
+        return STATUS_NO_SUPPORT;
+    if (address == 0)
+        address = get(fadt, old, 4);
     if (address > UINT16_MAX - 1)
         return STATUS_INVALID;
     *port = (uint16_t)address;

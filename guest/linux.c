@@ -23,6 +23,8 @@ enum params_field {
     PARAMS_LFB_SIZE = 0x01c,
     PARAMS_LFB_LINE_LENGTH = 0x024,
     PARAMS_LFB_COLOURS = 0x026, /* size and position of red, green, blue, reserved */
+    PARAMS_CAPABILITIES = 0x036,
+    PARAMS_EXT_LFB_BASE = 0x03a,
     PARAMS_ACPI_RSDP_ADDR = 0x070,
     PARAMS_EXT_RAMDISK_IMAGE = 0x0c0,
     PARAMS_EXT_RAMDISK_SIZE = 0x0c4,
@@ -40,6 +42,7 @@ enum params_field {
 #define LOADER_UNDEFINED  0xff
 #define VIDEO_TYPE_VGA    0x01
 #define VIDEO_TYPE_VLFB   0x23
+#define LFB_BASE_64BIT    0x02
 #define VIDEO_MODE_NORMAL 0xffff
 #define ENTRY_64_OFFSET   0x200
 #define LOW_LIMIT         0x10000 /* the firmware's and the real mode's own */
@@ -110,6 +113,8 @@ static void put_screen(uint8_t *params, const struct screen *screen)
         put(params, PARAMS_LFB_HEIGHT, screen->height, 2);
         put(params, PARAMS_LFB_DEPTH, screen->depth, 2);
         put(params, PARAMS_LFB_BASE, screen->address, 4);
+        put(params, PARAMS_EXT_LFB_BASE, screen->address >> 32, 4);
+        put(params, PARAMS_CAPABILITIES, screen->address >> 32 != 0 ? LFB_BASE_64BIT : 0, 4);
         put(params, PARAMS_LFB_SIZE,
             align_up((uint64_t)screen->pitch * screen->height, 0x10000) >> 16, 4);
         put(params, PARAMS_LFB_LINE_LENGTH, screen->pitch, 2);
@@ -164,12 +169,12 @@ static enum status make_plan(const struct linux_files *files, const struct linux
     }
     busy[BLOCK] = (struct memmap_busy){plan->block, BLOCK_PAGES * PAGE_SIZE};
 
-    uint64_t lowest = image->relocatable ? MIB : image->preferred;
+    /* Below preferred the kernel would move itself there, over whatever it finds. */
     uint64_t highest = image->relocatable ? 4 * GIB : image->preferred + image->init_size;
     if (memmap_find_lowest(map, image->preferred, image->preferred + image->init_size,
                            image->init_size, PAGE_SIZE, busy, ARRAY_LENGTH(busy),
                            &plan->kernel) != STATUS_OK &&
-        memmap_find_lowest(map, lowest, highest, image->init_size, image->alignment, busy,
+        memmap_find_lowest(map, image->preferred, highest, image->init_size, image->alignment, busy,
                            ARRAY_LENGTH(busy), &plan->kernel) != STATUS_OK) {
         format(why, LINUX_ERROR_SIZE, "too little memory: the kernel needs %lu MiB in one piece",
                align_up(image->init_size, MIB) / MIB);

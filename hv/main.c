@@ -23,7 +23,7 @@ static struct home home;
 /* What the machine or its configuration lacks, in one line. */
 static NORETURN void give_up(const char *why)
 {
-    log_error("%s", why);
+    log_error("stopped: %s", why);
     ops_halt_forever();
 }
 
@@ -150,8 +150,8 @@ void hv_main(struct boot_info *info, uint64_t image_start, const char *parse_err
     cpu_init(&boot_cpu);
     start_log(info);
     if (parse_error != NULL) {
-        log_error("the boot information is broken: %s", parse_error);
-        ops_halt_forever();
+        format(text, sizeof(text), "the loader's boot information is broken: %s", parse_error);
+        give_up(text);
     }
     check_boot_info(info);
     if (platform_read_processor(&platform, &why) != STATUS_OK)

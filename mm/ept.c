@@ -108,9 +108,17 @@ static enum status map_typed(struct ept *ept, uint64_t start, uint64_t end, bool
     return STATUS_OK;
 }
 
+/* They are mapped anew when they are touched. */
+static void forget_holes(struct ept *ept, bool *flush)
+{
+    pt_prune(&ept->pt, has_eager, ept->map, flush);
+    ept->hole_tables = 0;
+}
+
 enum status ept_retype(struct ept *ept, bool *flush)
 {
     uint64_t start, end;
+    forget_holes(ept, flush);
     for (uint32_t i = 0; eager_range(ept->map, i, &start, &end); i++) {
         enum status status = map_typed(ept, start, end, flush);
         if (status != STATUS_OK)
@@ -175,8 +183,7 @@ enum ept_fault ept_touch(struct ept *ept, gpa_t address, bool *flush)
     struct pt_value value = {true, HPA(start), leaf_bits(type)};
     uint64_t tables = pt_tables_needed(&ept->pt, start, size, &value);
     if (ept->hole_tables + tables > EPT_HOLE_TABLES) {
-        pt_prune(&ept->pt, has_eager, ept->map, flush);
-        ept->hole_tables = 0;
+        forget_holes(ept, flush);
         tables = pt_tables_needed(&ept->pt, start, size, &value);
     }
     if (pt_set(&ept->pt, start, size, &value, flush) != STATUS_OK)

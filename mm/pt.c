@@ -202,14 +202,16 @@ static void prune(struct pt *pt, uint64_t *table, unsigned level, uint64_t start
     uint64_t size = pt_level_size(level);
     for (unsigned i = 0; i < ENTRIES; i++, start += size) {
         uint64_t entry = table[i];
-        if (!is_table(&pt->format, entry, level))
+        bool has_table = is_table(&pt->format, entry, level);
+        if (!is_present(&pt->format, entry))
             continue;
-        if (keep(context, start, size)) {
-            prune(pt, child_table(pt, entry), level - 1, start, keep, context, flush);
-        } else {
+        if (!keep(context, start, size)) {
             ops_store64(&table[i], 0);
-            free_tables(pt, HPA(entry & pt->format.address_mask), level - 1);
+            if (has_table)
+                free_tables(pt, HPA(entry & pt->format.address_mask), level - 1);
             *flush = true;
+        } else if (has_table) {
+            prune(pt, child_table(pt, entry), level - 1, start, keep, context, flush);
         }
     }
 }

@@ -68,8 +68,8 @@ MUST_CHECK enum status pt_set(struct pt *pt, uint64_t start, uint64_t size,
                               const struct pt_value *value, bool *flush);
 
 /*
- * Cuts out and frees every table whose block [start, start + size) keep() does not want;
- * its addresses become not present, with an entry of 0. *flush as in pt_set(). The frames
+ * Cuts out every present entry whose block [start, start + size) keep() does not want, and
+ * frees the tables below it; its addresses become not present, with an entry of 0. *flush as in pt_set(). The frames
  * may be taken again at once, so the flush must come before any other CPU walks the tree.
  */
 typedef bool (*pt_keep_fn)(const void *context, uint64_t start, uint64_t size);
