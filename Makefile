@@ -47,6 +47,32 @@ $(OBJ)/%.S.o: %.S
 -include $(OBJECTS:.o=.d)
 include test/host.mk
 
+# The main job: Linux under Keel in this terminal. KERNEL= INITRD= APPEND= KEEL= CPUS= MEM=
+.PHONY: run
+run:
+	@tools/setup run
+	@$(MAKE) --no-print-directory all
+	@tools/run
+
+# All that needs no emulator: both compilers, lint, unit tests.
+.PHONY: check
+check:
+	@$(MAKE) --no-print-directory CI=1 CC=clang all
+	@$(MAKE) --no-print-directory CI=1 CC=gcc all
+	@$(MAKE) --no-print-directory lint unit
+
+.PHONY: test
+test:
+	@tools/setup test
+	@test/all
+
+# The figures of docs/benchmarks.md.
+.PHONY: bench
+bench:
+	@tools/setup test
+	@$(MAKE) --no-print-directory CC=gcc all
+	@tools/bench
+
 .PHONY: clean
 clean:
 	rm -rf $(BUILD)
