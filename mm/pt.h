@@ -69,8 +69,9 @@ MUST_CHECK enum status pt_set(struct pt *pt, uint64_t start, uint64_t size,
 
 /*
  * Cuts out every present entry whose block [start, start + size) keep() does not want, and
- * frees the tables below it; its addresses become not present, with an entry of 0. *flush as in pt_set(). The frames
- * may be taken again at once, so the flush must come before any other CPU walks the tree.
+ * frees the tables below it; its addresses become not present, with an entry of 0. *flush as
+ * in pt_set(). The frames may be taken again at once, so the flush must come before any
+ * other CPU walks the tree.
  */
 typedef bool (*pt_keep_fn)(const void *context, uint64_t start, uint64_t size);
 void pt_prune(struct pt *pt, pt_keep_fn keep, const void *context, bool *flush);

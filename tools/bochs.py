@@ -21,13 +21,13 @@ MODEL = "corei7_skylake_x"
 
 
 def configuration(folder, home, ports, iso, *, mem, cpus, model, ips, exit_log,
-                  sync, extra):
-    bios = home / "usr/share/bochs"
+                  sync, bios, extra):
+    share = home / "usr/share/bochs"
     lines = [
         f"megs: {mem}",
         f"cpu: model={model}, count={cpus}, ips={ips}, reset_on_triple_fault=1",
-        f"romimage: file={bios}/BIOS-bochs-latest",
-        f"vgaromimage: file={bios}/VGABIOS-lgpl-latest",
+        f"romimage: file={bios or share / 'BIOS-bochs-latest'}",
+        f"vgaromimage: file={share}/VGABIOS-lgpl-latest",
         f"ata0-master: type=cdrom, path={iso}, status=inserted",
         "boot: cdrom",
         # With no sync and a fixed time a run can be repeated to the tick.
@@ -64,8 +64,9 @@ class Bochs(emulator.Machine):
 
 
 def start(iso, *, mem=1024, cpus=1, model=MODEL, ips=IPS, time_limit=None, exit_log=False,
-          sync="none", extra=(), debugger=(), name="bochs"):
-    """Starts Bochs on the image. extra: more bochsrc lines; debugger: commands for it."""
+          sync="none", bios=None, extra=(), debugger=(), name="bochs"):
+    """Starts Bochs on the image. bios: the file, if not Bochs's own; extra: more bochsrc
+    lines; debugger: commands for it."""
     fetch = emulator.ROOT / "tools" / "fetch"
     home = Path(subprocess.run([fetch, "bochs"], check=True, text=True,
                                stdout=subprocess.PIPE).stdout.strip())
@@ -75,7 +76,7 @@ def start(iso, *, mem=1024, cpus=1, model=MODEL, ips=IPS, time_limit=None, exit_
     def command(ports):
         (folder / "bochsrc").write_text(configuration(
             folder, home, ports, Path(iso).resolve(), mem=mem, cpus=cpus, model=model, ips=ips,
-            exit_log=exit_log, sync=sync, extra=extra))
+            exit_log=exit_log, sync=sync, bios=bios, extra=extra))
         # Its own loader and libraries: it is built for a newer C library than the host may have.
         arguments = [home / "usr/lib64/ld-linux-x86-64.so.2", "--library-path", libraries,
                      home / "usr/bin/bochs-bin", "-q", "-f", folder / "bochsrc"]
@@ -98,6 +99,7 @@ def main():
     parser.add_argument("--ips", type=int, default=IPS)
     parser.add_argument("--time-limit", type=int, default=300, metavar="SECONDS")
     parser.add_argument("--sync", default="none", help="how guest time follows real time")
+    parser.add_argument("--bios", type=Path, metavar="FILE", help="such as `tools/fetch seabios`")
     parser.add_argument("--exit-log", action="store_true", help="log every VM exit to bochs.log")
     parser.add_argument("--extra", action="append", default=[], metavar="LINE",
                         help="one more bochsrc line")
