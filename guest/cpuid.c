@@ -9,6 +9,9 @@
 
 #define EXTENDED_FIRST 0x80000000u
 
+/* State components that only XSAVES knows: Intel PT, CET_U, CET_S, UINTR, LBR. */
+#define HIDDEN_XSS (BIT(8) | BIT(11) | BIT(12) | BIT(14) | BIT(15))
+
 enum reg {
     EAX,
     EBX,
@@ -42,14 +45,18 @@ static const struct {
     {7, 0, ECX, CPUID_7_ECX_WAITPKG, SECONDARY_ENABLE_WAITPKG},
     {7, 0, ECX, CPUID_7_ECX_RDPID, SECONDARY_ENABLE_RDTSCP},
     {0xd, 1, EAX, CPUID_D1_EAX_XSAVES, SECONDARY_ENABLE_XSAVES},
-    /* XSS components: Intel PT, CET_U, CET_S, UINTR, LBR */
-    {0xd, 1, ECX, BIT(8) | BIT(11) | BIT(12) | BIT(14) | BIT(15), 0},
+    {0xd, 1, ECX, HIDDEN_XSS, 0},
     {EXTENDED_FIRST + 1, 0, EDX, CPUID_EXT1_EDX_RDTSCP, SECONDARY_ENABLE_RDTSCP},
 };
 
-/* Leaves that read as zeros: SGX, Intel PT, PCONFIG, key locker, architectural LBRs. */
-static bool is_hidden_leaf(uint32_t leaf)
+/*
+ * Leaves that read as zeros: SGX, Intel PT, PCONFIG, key locker, architectural LBRs; and
+ * the hidden state components.
+ */
+static bool is_hidden(uint32_t leaf, uint32_t subleaf)
 {
+    if (leaf == 0xd)
+        return (HIDDEN_XSS & BIT(subleaf)) != 0;
     return leaf == 0x12 || leaf == 0x14 || leaf == 0x19 || leaf == 0x1b || leaf == 0x1c;
 }
 
@@ -120,7 +127,7 @@ static void read_leaf(struct cpuid_table *table, struct cpuid_leaf *slot, uint32
     slot->flags = leaf_flags(leaf, count);
     for (uint32_t i = 0; i < count; i++) {
         struct cpuid_regs *regs = &table->entry[table->entries++];
-        if (!is_hidden_leaf(leaf))
+        if (!is_hidden(leaf, i))
             *regs = ops_cpuid(leaf, i);
         edit(regs, leaf, i, secondary);
     }

@@ -35,7 +35,12 @@ struct answer handle_exception(struct guest_cpu *cpu)
     }
     switch (vector) {
     case VECTOR_DB:
-        deliver_debug_state();
+        /* INT1 raises it as a trap of its own, and tells DR6 nothing. SDM Vol. 2A, "INT n". */
+        if (bits_get(info, EVENT_TYPE) == EVENT_PRIVILEGED_SOFTWARE_EXCEPTION)
+            vmcs_write(VMCS_GUEST_RIP,
+                       vmcs_read(VMCS_GUEST_RIP) + vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH));
+        else
+            deliver_debug_state();
         return answer_inject(vector);
     case VECTOR_AC:
         return answer_inject_error(vector, (uint32_t)vmcs_read(VMCS_EXIT_INTERRUPTION_ERROR_CODE));

@@ -89,7 +89,7 @@ static void report_violation(struct guest *guest, const struct access *access)
     last_rip = rip;
     if (!again && log_limited(&limit))
         log_warning(
-            "violation: the guest's %s of 0x%lx, which is Keel's (linear 0x%lx, RIP 0x%lx)%s",
+            "violation: the guest's %s of 0x%lx, which it does not own (linear 0x%lx, RIP 0x%lx)%s",
             access->fetch   ? "fetch"
             : access->write ? "write"
                             : "read",

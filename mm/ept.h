@@ -80,7 +80,10 @@ enum ept_fault {
  */
 enum ept_fault ept_touch(struct ept *ept, gpa_t address, bool *flush);
 
-/* Follows the MTRRs after they have changed, with the same reach as ept_init(). */
+/*
+ * Follows the MTRRs after they have changed; holes are forgotten. NO_MEMORY: a part follows,
+ * the rest is as before.
+ */
 MUST_CHECK enum status ept_retype(struct ept *ept, bool *flush);
 
 /* The VMCS's EPT pointer. SDM Vol. 3C, "Extended-Page-Table Pointer (EPTP)". */

@@ -53,6 +53,8 @@ enum status memmap_add(struct memmap *map, uint64_t start, uint64_t size, uint32
     uint64_t next = start; /* what of the new range has not been placed yet */
     bool fits = true;
 
+    if (end == 0 && size > 0) /* up to the very last byte: all but the last page counts */
+        end = align_down(UINT64_MAX, PAGE_SIZE);
     if (end < start)
         return STATUS_INVALID;
     merged.count = 0;

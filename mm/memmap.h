@@ -36,7 +36,8 @@ struct memmap {
 /*
  * Adds [start, start + size). Where it overlaps what is there, the more restrictive type
  * stays. A type that is not in the enum counts as MEMMAP_RESERVED; an empty range is ignored.
- * INVALID: it wraps. NO_MEMORY: the table is full. The map is then unchanged.
+ * INVALID: it wraps (one that ends with the last byte of all does not). NO_MEMORY: the table is
+ * full. The map is then unchanged.
  */
 MUST_CHECK enum status memmap_add(struct memmap *map, uint64_t start, uint64_t size, uint32_t type);
 

@@ -12,7 +12,7 @@
 #define MTRR_FIXED_COUNT  11
 
 struct mtrrs {
-    uint64_t cap;                     /* IA32_MTRRCAP; 0: the processor has no MTRRs */
+    uint64_t cap;                     /* IA32_MTRRCAP; 0: there are no MTRRs, and all is uncached */
     uint64_t def_type;                /* IA32_MTRR_DEF_TYPE */
     uint64_t fixed[MTRR_FIXED_COUNT]; /* in the order of their MSR numbers */
     uint64_t base[MTRR_VARIABLE_MAX]; /* IA32_MTRR_PHYSBASEn */

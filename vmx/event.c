@@ -8,19 +8,25 @@
 #define PENDING_DEBUG_BS BIT(14)
 #define RIGHTS_LONG      BIT(13) /* CS.L */
 
+/* The shadow that STI or MOV SS casts on the next instruction is over. */
+static void end_shadow(void)
+{
+    uint64_t state = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
+    if ((state & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS)) != 0)
+        vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, state & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
+}
+
 void event_advance(void)
 {
     uint64_t old_rip = vmcs_read(VMCS_GUEST_RIP);
     uint64_t rip = old_rip + vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
     uint64_t rflags = vmcs_read(VMCS_GUEST_RFLAGS);
-    uint64_t blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
 
     /* Outside 64-bit mode EIP wraps at 4 GiB. */
     if ((old_rip ^ rip) >> 32 != 0 && (vmcs_read(VMCS_GUEST_CS_ACCESS_RIGHTS) & RIGHTS_LONG) == 0)
         rip = (uint32_t)rip;
     vmcs_write(VMCS_GUEST_RIP, rip);
-    if ((blocking & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS)) != 0)
-        vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, blocking & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
+    end_shadow();
     if ((rflags & (RFLAGS_TF | RFLAGS_RF)) == 0)
         return;
 
@@ -105,6 +111,8 @@ bool event_inject(enum vector vector, bool has_error, uint32_t error)
             return false;
         }
     }
+    /* Delivery ends the shadow of STI or MOV SS; with TF set, VM entry would not even take both. */
+    end_shadow();
     /* SDM Vol. 3C, "VM-Entry Controls for Event Injection": no error codes in real mode. */
     has_error = has_error && (vmcs_read(VMCS_GUEST_CR0) & CR0_PE) != 0;
     write_entry_event(EVENT_VALID | (has_error ? EVENT_HAS_ERROR : 0) |
