@@ -21,11 +21,13 @@
 #define FADT_DSDT       40
 #define FADT_PM1A_CNT   64
 #define FADT_PM1B_CNT   68
+#define FADT_PM_TMR     76
 #define FADT_FLAGS      112
 #define FADT_X_DSDT     140
 #define FADT_X_PM1A_CNT 172
 #define FADT_X_PM1B_CNT 184
-#define FADT_SIZE       196
+#define FADT_X_PM_TMR   208
+#define FADT_SIZE       220
 #define FADT_HW_REDUCED BIT(20)
 #define GAS_ADDRESS     4
 #define GAS_SPACE_IO    1
@@ -33,7 +35,9 @@
 #define MADT_ENTRIES      44
 #define MADT_LOCAL_APIC   0
 #define MADT_LOCAL_X2APIC 9
-#define MADT_APIC_FLAGS   4 /* within the entry */
+#define MADT_APIC_ID      3 /* within the entry */
+#define MADT_X2APIC_ID    4
+#define MADT_APIC_FLAGS   4
 #define MADT_X2APIC_FLAGS 8
 #define MADT_USABLE_FLAGS 3 /* enabled, online capable */
 
@@ -156,7 +160,7 @@ static bool aml_small_integer(const uint8_t *aml, unsigned *at, uint8_t *value)
 }
 
 /* Name(_Sx_, Package(n) {type a, type b, ...}), from behind the name. */
-static void read_package(const uint8_t aml[16], struct acpi_sleep *sleep)
+static void read_package(const uint8_t aml[16], struct acpi_fixed *fixed)
 {
     unsigned at = 1;
     uint8_t type;
@@ -167,24 +171,24 @@ static void read_package(const uint8_t aml[16], struct acpi_sleep *sleep)
     for (unsigned i = 0; i < 2 && i < count; i++) {
         if (!aml_small_integer(aml, &at, &type))
             return;
-        sleep->allowed[i] |= (uint8_t)BIT(type & ACPI_SLP_TYP_MASK);
+        fixed->sleep_allowed[i] |= (uint8_t)BIT(type & ACPI_SLP_TYP_MASK);
     }
 }
 
 /* aml: the bytes from one of the name's segment "_Sx_" on, at address. */
 static void read_name(const uint8_t *aml, uint64_t address, uint64_t table,
-                      struct acpi_sleep *sleep)
+                      struct acpi_fixed *fixed)
 {
     switch (aml[2]) {
     case '1':
     case '4':
     case '5':
-        read_package(aml + 4, sleep);
-        sleep->s5_found = sleep->s5_found || aml[2] == '5';
+        read_package(aml + 4, fixed);
+        fixed->s5_found = fixed->s5_found || aml[2] == '5';
         break;
     case '3':
-        sleep->s3_name = address;
-        sleep->s3_table = table;
+        fixed->s3_name = address;
+        fixed->s3_table = table;
         break;
     default:
         break;
@@ -197,7 +201,7 @@ static void read_name(const uint8_t *aml, uint64_t address, uint64_t table,
  * it might where its own bytes make up a whole package.
  */
 static void scan_definition_block(acpi_read_fn read, uint64_t table, uint32_t size,
-                                  struct acpi_sleep *sleep)
+                                  struct acpi_fixed *fixed)
 {
     enum {
         LOOK = 32
@@ -212,18 +216,18 @@ static void scan_definition_block(acpi_read_fn read, uint64_t table, uint32_t si
         for (unsigned i = 0; i < CHUNK; i++) {
             const uint8_t *name = chunk + i + 1 + (chunk[i + 1] == AML_ROOT);
             if (chunk[i] == AML_NAME && name[0] == '_' && name[1] == 'S' && name[3] == '_')
-                read_name(name, table + at + (uint64_t)(name - chunk), table, sleep);
+                read_name(name, table + at + (uint64_t)(name - chunk), table, fixed);
         }
     }
 }
 
-enum status acpi_read_sleep(acpi_read_fn read, uint64_t rsdp, struct acpi_sleep *sleep)
+enum status acpi_read_fixed(acpi_read_fn read, uint64_t rsdp, struct acpi_fixed *fixed)
 {
     uint8_t fadt[FADT_SIZE] = {0};
     uint64_t address;
     uint32_t size;
 
-    *sleep = (struct acpi_sleep){0};
+    *fixed = (struct acpi_fixed){0};
     enum status status = acpi_find_table(read, rsdp, "FACP", 0, &address, &size);
     if (status != STATUS_OK)
         return status;
@@ -231,22 +235,25 @@ enum status acpi_read_sleep(acpi_read_fn read, uint64_t rsdp, struct acpi_sleep 
         return STATUS_INVALID;
     if ((get(fadt, FADT_FLAGS, 4) & FADT_HW_REDUCED) != 0)
         return STATUS_NO_SUPPORT;
-    status = fadt_port(fadt, FADT_PM1A_CNT, FADT_X_PM1A_CNT, &sleep->control[0]);
+    status = fadt_port(fadt, FADT_PM1A_CNT, FADT_X_PM1A_CNT, &fixed->sleep_control[0]);
     if (status == STATUS_OK)
-        status = fadt_port(fadt, FADT_PM1B_CNT, FADT_X_PM1B_CNT, &sleep->control[1]);
+        status = fadt_port(fadt, FADT_PM1B_CNT, FADT_X_PM1B_CNT, &fixed->sleep_control[1]);
     if (status != STATUS_OK)
         return status;
+    if (fadt_port(fadt, FADT_PM_TMR, FADT_X_PM_TMR, &fixed->timer) != STATUS_OK)
+        fixed->timer = 0;
 
     uint64_t dsdt = get(fadt, FADT_X_DSDT, 8) != 0 ? get(fadt, FADT_X_DSDT, 8)
                                                    : get(fadt, FADT_DSDT, 4);
     if (check_table(read, dsdt, "DSDT", &size))
-        scan_definition_block(read, dsdt, size, sleep);
+        scan_definition_block(read, dsdt, size, fixed);
     for (unsigned i = 0; acpi_find_table(read, rsdp, "SSDT", i, &address, &size) == STATUS_OK; i++)
-        scan_definition_block(read, address, size, sleep);
+        scan_definition_block(read, address, size, fixed);
     return STATUS_OK;
 }
 
-enum status acpi_count_processors(acpi_read_fn read, uint64_t rsdp, uint32_t *count)
+enum status acpi_list_processors(acpi_read_fn read, uint64_t rsdp, uint32_t *ids, uint32_t max,
+                                 uint32_t *count)
 {
     uint64_t madt;
     uint32_t size;
@@ -256,15 +263,20 @@ enum status acpi_count_processors(acpi_read_fn read, uint64_t rsdp, uint32_t *co
 
     *count = 0;
     for (uint32_t at = MADT_ENTRIES; at + 2 <= size;) {
-        uint8_t entry[12] = {0}; /* type, length, then as far as the flags */
+        uint8_t entry[12] = {0}; /* type, length, then as far as id and flags */
         if (!read(entry, madt + at, min_u64(sizeof(entry), size - at)))
             return STATUS_INVALID;
         if (entry[1] < 2 || entry[1] > size - at)
             return STATUS_INVALID;
-        unsigned flags = entry[0] == MADT_LOCAL_APIC ? MADT_APIC_FLAGS : MADT_X2APIC_FLAGS;
-        if ((entry[0] == MADT_LOCAL_APIC || entry[0] == MADT_LOCAL_X2APIC) &&
-            (get(entry, flags, 4) & MADT_USABLE_FLAGS) != 0)
+        bool x2apic = entry[0] == MADT_LOCAL_X2APIC;
+        unsigned flags = x2apic ? MADT_X2APIC_FLAGS : MADT_APIC_FLAGS;
+        if ((x2apic || entry[0] == MADT_LOCAL_APIC) &&
+            (get(entry, flags, 4) & MADT_USABLE_FLAGS) != 0) {
+            if (*count < max)
+                ids[*count] = x2apic ? (uint32_t)get(entry, MADT_X2APIC_ID, 4)
+                                     : entry[MADT_APIC_ID];
             (*count)++;
+        }
         at += entry[1];
     }
     return STATUS_OK;

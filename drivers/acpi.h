@@ -26,25 +26,27 @@ MUST_CHECK enum status acpi_find_table(acpi_read_fn read, uint64_t rsdp, const c
 #define ACPI_SLP_TYP_MASK  7
 #define ACPI_SLP_EN_BIT    13
 
-/* What Keel needs to know of the way to sleep. */
-struct acpi_sleep {
-    uint16_t control[2]; /* I/O ports of PM1a_CNT and PM1b_CNT; 0: none */
-    uint8_t allowed[2];  /* per port, bit n: SLP_TYP n is S1, S4 or S5 */
-    uint64_t s3_name;    /* where the definition block names _S3_; 0: nowhere */
-    uint64_t s3_table;   /* the start of that block */
+/* What Keel needs of ACPI's fixed hardware: the way to sleep, and a clock. */
+struct acpi_fixed {
+    uint16_t sleep_control[2]; /* I/O ports of PM1a_CNT and PM1b_CNT; 0: none */
+    uint8_t sleep_allowed[2];  /* per port, bit n: SLP_TYP n is S1, S4 or S5 */
+    uint64_t s3_name;          /* where the definition block names _S3_; 0: nowhere */
+    uint64_t s3_table;         /* the start of that block */
     bool s5_found;
+    uint16_t timer; /* I/O port of the power management timer; 0: none */
 };
 
 /*
  * Reads the FADT and searches the definition blocks for the sleep states' packages. INVALID:
  * no usable FADT; NO_SUPPORT: its sleep registers are not I/O ports.
  */
-MUST_CHECK enum status acpi_read_sleep(acpi_read_fn read, uint64_t rsdp, struct acpi_sleep *sleep);
+MUST_CHECK enum status acpi_read_fixed(acpi_read_fn read, uint64_t rsdp, struct acpi_fixed *fixed);
 
 /*
- * How many processors the MADT lists as enabled, or as able to be brought online later.
- * INVALID: no usable MADT.
+ * The local APIC ids of the processors that the MADT lists as enabled, or as able to be
+ * brought online later: at most max of them in ids, *count in all. INVALID: no usable MADT.
  */
-MUST_CHECK enum status acpi_count_processors(acpi_read_fn read, uint64_t rsdp, uint32_t *count);
+MUST_CHECK enum status acpi_list_processors(acpi_read_fn read, uint64_t rsdp, uint32_t *ids,
+                                            uint32_t max, uint32_t *count);
 
 #endif

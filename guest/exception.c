@@ -23,16 +23,14 @@ static void deliver_debug_state(void)
                vmcs_read(VMCS_GUEST_IA32_DEBUGCTL) & ~(DEBUGCTL_LBR | DEBUGCTL_BTF));
 }
 
-struct answer handle_exception(struct guest_cpu *cpu)
+struct answer handle_exception(struct guest_cpu *cpu UNUSED)
 {
     static struct log_limit limit = {4};
     uint64_t info = vmcs_read(VMCS_EXIT_INTERRUPTION_INFO);
     enum vector vector = (enum vector)bits_get(info, EVENT_VECTOR);
 
-    if (bits_get(info, EVENT_TYPE) == EVENT_NMI) {
-        event_nmi(&cpu->vcpu);
-        return answer(ANSWER_RETRY);
-    }
+    if (bits_get(info, EVENT_TYPE) == EVENT_NMI)
+        return answer(ANSWER_NMI);
     switch (vector) {
     case VECTOR_DB:
         /* INT1 raises it as a trap of its own, and tells DR6 nothing. SDM Vol. 2A, "INT n". */
@@ -47,6 +45,9 @@ struct answer handle_exception(struct guest_cpu *cpu)
     case VECTOR_MC:
         if (log_limited(&limit))
             log_error("machine check while the guest ran: given to the guest");
+        /* SDM Vol. 3B, "Machine-Check Exception": without CR4.MCE the processor shuts down. */
+        if ((vmcs_read(VMCS_GUEST_CR4) & CR4_MCE) == 0)
+            return answer(ANSWER_TRIPLE_FAULT);
         return answer_inject(vector);
     default:
         return answer(ANSWER_STOP);

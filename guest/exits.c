@@ -5,6 +5,7 @@
  */
 #include "guest/guest.h"
 #include "guest/handlers.h"
+#include "lib/log.h"
 #include "vmx/event.h"
 #include "x86/ops.h"
 
@@ -28,11 +29,19 @@ static struct answer handle_triple_fault(struct guest_cpu *cpu UNUSED)
 
 static struct answer handle_init(struct guest_cpu *cpu UNUSED)
 {
-    return answer(ANSWER_RESET);
+    return answer(ANSWER_INIT);
+}
+
+static struct answer handle_sipi(struct guest_cpu *cpu UNUSED)
+{
+    return answer(ANSWER_STARTUP);
 }
 
 static struct answer handle_nmi_window(struct guest_cpu *cpu)
 {
+    static struct log_limit limit = {4};
+    if (cpu->vcpu.machine_check_pending && log_limited(&limit))
+        log_error("machine check in root mode: given to the guest");
     event_nmi_window(&cpu->vcpu);
     return answer(ANSWER_RESUME);
 }
@@ -47,7 +56,7 @@ static const struct {
     [1] = {"external interrupt", NULL},
     [2] = {"triple fault", handle_triple_fault},
     [3] = {"INIT signal", handle_init},
-    [4] = {"SIPI", NULL},
+    [4] = {"SIPI", handle_sipi},
     [5] = {"I/O SMI", NULL},
     [6] = {"other SMI", NULL},
     [7] = {"interrupt window", NULL},

@@ -7,6 +7,7 @@
 #define KEEL_GUEST_GUEST_H
 
 #include "guest/cpuid.h"
+#include "lib/lock.h"
 #include "lib/types.h"
 #include "mm/ept.h"
 #include "mm/mtrr.h"
@@ -21,6 +22,7 @@ struct guest_sleep {
 };
 
 struct guest {
+    struct lock lock; /* of all below but sleep and physical_bits; before log.c's */
     struct ept ept;
     struct mtrrs mtrrs; /* what the EPT's types follow */
     struct guest_sleep sleep;
@@ -46,7 +48,9 @@ enum answer_kind {
     ANSWER_INJECT,       /* an exception in its place */
     ANSWER_RESUME,       /* the handler has done all that is to do */
     ANSWER_TRIPLE_FAULT, /* the guest has shut down */
-    ANSWER_RESET,        /* an INIT to the boot CPU: a reset of the platform */
+    ANSWER_INIT,         /* an INIT has come */
+    ANSWER_STARTUP,      /* a SIPI has come */
+    ANSWER_NMI,          /* an NMI has come */
     ANSWER_STOP          /* Keel does not know how to go on: report, and stop the guest */
 };
 
@@ -79,6 +83,9 @@ struct answer guest_handle_exit(struct guest_cpu *cpu, uint32_t reason);
 
 /* "CPUID" for EXIT_CPUID; "?" for a number that is none. SDM Vol. 3D, Appendix C. */
 const char *guest_exit_name(uint32_t reason);
+
+/* Up-call: drops what every CPU has cached of the EPT. The guest's lock is held. */
+void guest_flush_ept(void);
 
 /* Up-call: the guest is about to switch the machine off or put it to sleep. The top defines it. */
 void guest_leaving(struct guest_cpu *cpu);

@@ -13,7 +13,7 @@ struct answer handle_exception(struct guest_cpu *cpu);     /* exception.c */
 struct answer handle_io(struct guest_cpu *cpu);            /* sleep.c */
 struct answer handle_ept_violation(struct guest_cpu *cpu); /* memory.c */
 
-/* The guest's MTRRs hold something new and are on: the EPT's types follow. memory.c */
-void guest_mtrrs_changed(struct guest_cpu *cpu);
+/* This CPU's MTRRs are on: if they hold something new, the EPT's types follow. memory.c */
+void guest_mtrrs_on(struct guest_cpu *cpu);
 
 #endif

@@ -5,9 +5,9 @@
  */
 #include "guest/handlers.h"
 #include "lib/log.h"
+#include "lib/string.h"
 #include "vmx/event.h"
 #include "vmx/vmcs.h"
-#include "vmx/vmx.h"
 #include "x86/msr.h"
 
 /* SDM Vol. 3C, Table "Exit Qualification for EPT Violations" */
@@ -99,27 +99,30 @@ static void report_violation(struct guest *guest, const struct access *access)
 
 struct answer handle_ept_violation(struct guest_cpu *cpu)
 {
+    struct guest *guest = cpu->guest;
     struct access access = decode_access();
     bool flush = false;
-    enum ept_fault fault = ept_touch(&cpu->guest->ept, access.address, &flush);
 
+    lock_acquire(&guest->lock);
+    enum ept_fault fault = ept_touch(&guest->ept, access.address, &flush);
     if (flush)
-        vmx_flush_ept();
-    if (fault == EPT_FAULT_MAPPED)
-        return (struct answer){.kind = ANSWER_RETRY, .nmi_unblocked = access.nmi_unblocked};
-    report_violation(cpu->guest, &access);
-    return refuse_access(&access);
+        guest_flush_ept();
+    if (fault != EPT_FAULT_MAPPED)
+        report_violation(guest, &access);
+    lock_release(&guest->lock);
+    if (fault != EPT_FAULT_MAPPED)
+        return refuse_access(&access);
+    return (struct answer){.kind = ANSWER_RETRY, .nmi_unblocked = access.nmi_unblocked};
 }
 
-void guest_mtrrs_changed(struct guest_cpu *cpu)
+static void follow_mtrrs(struct guest *guest, const struct mtrrs *mtrrs)
 {
-    struct guest *guest = cpu->guest;
+    static struct log_limit limit = {1};
     bool flush = false;
 
-    guest->mtrrs = cpu->mtrrs;
+    guest->mtrrs = *mtrrs;
     if (ept_retype(&guest->ept, &flush) != STATUS_OK) {
         /* Uncached everywhere is always safe, and needs no table that is not there. */
-        static struct log_limit limit = {1};
         if (log_limited(&limit))
             log_warning("the guest's MTRRs need more EPT tables than there are: all uncached");
         guest->mtrrs.def_type = 0;
@@ -128,5 +131,16 @@ void guest_mtrrs_changed(struct guest_cpu *cpu)
     }
     ops_wbinvd();
     if (flush)
-        vmx_flush_ept();
+        guest_flush_ept();
+}
+
+void guest_mtrrs_on(struct guest_cpu *cpu)
+{
+    struct guest *guest = cpu->guest;
+
+    /* Every CPU of Linux's rendezvous comes here; the first brings the change. */
+    lock_acquire(&guest->lock);
+    if (memcmp(&guest->mtrrs, &cpu->mtrrs, sizeof(guest->mtrrs)) != 0)
+        follow_mtrrs(guest, &cpu->mtrrs);
+    lock_release(&guest->lock);
 }

@@ -40,16 +40,21 @@ static bool write_swallow(struct guest_cpu *cpu UNUSED, uint32_t msr, uint64_t v
     return true;
 }
 
-/* The APIC's page takes precedence over memory: it may not hide any of Keel's. */
-static bool write_apic_base(struct guest_cpu *cpu, uint32_t msr, uint64_t value)
+/*
+ * The APIC's page takes precedence over memory, so it may not come to lie on any of Keel's;
+ * nor anywhere else, since Keel sends its kicks through it where it is.
+ */
+static bool write_apic_base(struct guest_cpu *cpu UNUSED, uint32_t msr, uint64_t value)
 {
     static struct log_limit limit = {4};
-    const struct ept *ept = &cpu->guest->ept;
-    uint64_t base = value & MASK(51, PAGE_SHIFT);
+    const uint64_t base = MASK(51, PAGE_SHIFT);
+    uint64_t now;
 
-    if (ranges_overlap(base, PAGE_SIZE, ept->home_start, ept->home_size)) {
+    if (!ops_rdmsr_safe(msr, &now))
+        return false;
+    if (((value ^ now) & base) != 0) {
         if (log_limited(&limit))
-            log_warning("the guest tried to move its local APIC onto Keel's memory: 0x%lx", base);
+            log_warning("the guest tried to move its local APIC to 0x%lx: refused", value & base);
         return false;
     }
     return ops_wrmsr_safe(msr, value);
@@ -140,12 +145,9 @@ static bool write_mtrr(struct guest_cpu *cpu, uint32_t msr, uint64_t value)
     uint64_t *reg = mtrr_register(&cpu->mtrrs, msr);
     if (reg == NULL || !mtrr_value_valid(&cpu->mtrrs, msr, value, cpu->guest->physical_bits))
         return false;
-    cpu->mtrrs_changed = cpu->mtrrs_changed || *reg != value;
     *reg = value;
-    if (cpu->mtrrs_changed && (cpu->mtrrs.def_type & MTRR_DEF_TYPE_E) != 0) {
-        cpu->mtrrs_changed = false;
-        guest_mtrrs_changed(cpu);
-    }
+    if ((cpu->mtrrs.def_type & MTRR_DEF_TYPE_E) != 0)
+        guest_mtrrs_on(cpu);
     return true;
 }
 
@@ -286,7 +288,6 @@ static uint64_t probe_bits(uint32_t msr, uint64_t bits)
 void msr_init_cpu(struct guest_cpu *cpu)
 {
     mtrr_read(&cpu->mtrrs);
-    cpu->mtrrs_changed = false;
     cpu->debugctl_valid = probe_bits(
         IA32_DEBUGCTL, DEBUGCTL_LBR | DEBUGCTL_BTF | DEBUGCTL_BLD | DEBUGCTL_FREEZE_LBRS_ON_PMI |
                            DEBUGCTL_FREEZE_PERFMON_ON_PMI | DEBUGCTL_UNCORE_PMI |
@@ -309,18 +310,21 @@ void msr_init_cpu(struct guest_cpu *cpu)
 /* Says once for each of the first MSRs that nobody thought of what became of the access. */
 static void log_unknown(uint32_t msr, bool write)
 {
+    static struct lock lock; /* of the two below */
     static uint32_t seen[32];
     static unsigned count;
-    for (unsigned i = 0; i < count; i++) {
-        if (seen[i] == msr)
-            return;
+
+    lock_acquire(&lock);
+    unsigned i = 0;
+    while (i < count && seen[i] != msr)
+        i++;
+    if (i == count && count < ARRAY_LENGTH(seen)) {
+        seen[count++] = msr;
+        log_warning("MSR 0x%x is not in Keel's table: the guest's %s%s", msr,
+                    write ? "write was denied" : "read was executed",
+                    count == ARRAY_LENGTH(seen) ? "; no further ones are named" : "");
     }
-    if (count == ARRAY_LENGTH(seen))
-        return;
-    seen[count++] = msr;
-    log_warning("MSR 0x%x is not in Keel's table: the guest's %s%s", msr,
-                write ? "write was denied" : "read was executed",
-                count == ARRAY_LENGTH(seen) ? "; no further ones are named" : "");
+    lock_release(&lock);
 }
 
 bool msr_read(struct guest_cpu *cpu, uint32_t msr, uint64_t *value)

@@ -11,6 +11,9 @@
 #define STACK_PAGES     2
 #define IST_STACK_PAGES 1
 
+struct percpu *cpu_table[CPU_MAX];
+uint32_t cpu_count;
+
 /* For exceptions before the CPU has stacks of its own: they end in a panic. */
 static uint8_t early_stack[PAGE_SIZE] __attribute__((aligned(16)));
 
@@ -42,8 +45,10 @@ static void load_gdt(struct percpu *cpu)
 void cpu_init(struct percpu *cpu)
 {
     cpu->self = cpu;
-    for (unsigned i = 0; i < ARRAY_LENGTH(cpu->tss.ist); i++)
-        cpu->tss.ist[i] = (uintptr_t)early_stack + sizeof(early_stack);
+    for (unsigned i = 0; i < ARRAY_LENGTH(cpu->tss.ist); i++) {
+        if (cpu->tss.ist[i] == 0)
+            cpu->tss.ist[i] = (uintptr_t)early_stack + sizeof(early_stack);
+    }
     load_gdt(cpu);
     trap_load_idt();
     ops_wrmsr(IA32_GS_BASE, (uintptr_t)cpu);

@@ -8,21 +8,27 @@
 #include "mm/space.h"
 
 /*
- * Builds what the guest needs from memory, without touching the processor's state. *map
- * must stay. NO_MEMORY: the home has too few frames.
+ * Builds what the guest and each of its CPUs needs from memory, without touching any CPU's
+ * state. *map must stay. NO_MEMORY: the home has too few frames.
  */
-MUST_CHECK enum status launch_prepare(struct percpu *cpu, const struct platform *platform,
-                                      const struct memmap *map, const struct home *home);
+MUST_CHECK enum status launch_prepare(const struct platform *platform, const struct memmap *map,
+                                      const struct home *home);
 
-/* Frames that launch_prepare() takes at most, tables for the EPT included. */
+/* Frames that smp_init() and launch_prepare() take at most, tables for the EPT included. */
 uint64_t launch_frames(const struct platform *platform, const struct memmap *map);
 
 /*
- * Enters VMX operation and makes the VMCS, at Linux's entry. Any status but OK: *why says
- * what failed, and the CPU is as before.
+ * Is this CPU able to do what the boot CPU does? Reads its CPUID and MSRs for the guest to
+ * see. NULL, or what is missing.
  */
-MUST_CHECK enum status launch_vmx(struct percpu *cpu, const struct platform *platform,
-                                  const struct linux_entry *entry, const char **why);
+const char *launch_check(struct percpu *cpu, const struct platform *platform);
+
+/*
+ * Enters VMX operation and makes the VMCS: the boot CPU's at Linux's entry, the others'
+ * waiting for SIPI. NULL, or what failed; the CPU is then as before.
+ */
+const char *launch_vmx(struct percpu *cpu, const struct platform *platform,
+                       const struct linux_entry *entry);
 
 /* Runs the guest on this CPU. */
 NORETURN void run_guest(struct percpu *cpu);

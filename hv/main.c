@@ -1,14 +1,19 @@
 /* The boot order, from the loader's hands to Linux's first instruction. */
 #include "hv/hv.h"
 
+#include "drivers/apic.h"
+#include "drivers/timer.h"
 #include "guest/version.h"
 #include "hv/console.h"
 #include "hv/launch.h"
 #include "hv/options.h"
 #include "hv/panic.h"
+#include "hv/smp.h"
 #include "lib/format.h"
 #include "lib/log.h"
 #include "lib/string.h"
+#include "vmx/vmx.h"
+#include "x86/msr.h"
 
 enum module {
     MODULE_KERNEL,
@@ -19,6 +24,7 @@ static struct percpu boot_cpu;
 static struct options options;
 static struct platform platform;
 static struct home home;
+static struct linux_entry entry;
 
 /* What the machine or its configuration lacks, in one line. */
 static NORETURN void give_up(const char *why)
@@ -89,8 +95,7 @@ static void move_home(const struct boot_info *info, uint64_t image_start)
              home.size / KIB, space_image_span() / KIB);
 }
 
-static enum status load_linux(const struct boot_info *info, bool reserve, struct linux_entry *entry,
-                              char *why)
+static enum status load_linux(const struct boot_info *info, bool reserve, char *why)
 {
     const struct linux_files files = {
         .kernel = info->module[MODULE_KERNEL].start,
@@ -107,14 +112,13 @@ static enum status load_linux(const struct boot_info *info, bool reserve, struct
         .rsdp = platform.rsdp,
         .screen = &info->screen,
     };
-    return linux_load(&files, &machine, entry, why);
+    return linux_load(&files, &machine, &entry, why);
 }
 
 static NORETURN void start_without_keel(const struct boot_info *info)
 {
-    static struct linux_entry entry;
     static char text[LINUX_ERROR_SIZE];
-    if (load_linux(info, false, &entry, text) != STATUS_OK)
+    if (load_linux(info, false, text) != STATUS_OK)
         give_up(text);
     log_warning("Linux starts without Keel, at TSC %lu", ops_rdtsc());
     console_hand_over();
@@ -130,19 +134,58 @@ static NORETURN void cannot_run(const struct boot_info *info, const char *why)
     start_without_keel(info);
 }
 
-static const char *check_processors(void)
+/* What each CPU does in each phase of the launch. */
+static const char *do_phase(struct percpu *cpu, enum phase phase)
+{
+    switch (phase) {
+    case PHASE_CHECK:
+        if (options.fail_cpu != 0 && options.fail_cpu == cpu->index)
+            return "told to fail (fail-cpu=)";
+        return launch_check(cpu, &platform);
+    case PHASE_VMX:
+        return launch_vmx(cpu, &platform, &entry);
+    case PHASE_RUN:
+        run_guest(cpu);
+    case PHASE_BACK:
+        if (ops_read_cr4() & CR4_VMXE)
+            vmx_off();
+        return NULL;
+    case PHASE_NONE:
+        break;
+    }
+    return NULL;
+}
+
+/* The others leave VMX operation, if they are in it, and wait for SIPI as the firmware left them.
+ */
+static void take_back(void)
+{
+    (void)smp_do_phase(PHASE_BACK);
+    smp_give_back();
+}
+
+static enum status start_cpus(const struct boot_info *info, const char **why)
 {
     static char text[LOG_LINE_SIZE];
-    if (platform.processors <= 1)
-        return NULL;
-    format(text, sizeof(text), "the machine has %u CPUs, and this version of Keel runs one",
-           platform.processors);
-    return text;
+    if (platform.processors > CPU_MAX) {
+        format(text, sizeof(text), "the machine has %u CPUs, and Keel takes at most %u",
+               platform.processors, CPU_MAX);
+        *why = text;
+        return STATUS_NO_SUPPORT;
+    }
+    *why = "the boot CPU's local APIC is off";
+    if (!apic_is_enabled())
+        return STATUS_NO_SUPPORT;
+    *why = "too little memory in Keel's home for all CPUs";
+    apic_init(space_map_device(HPA(ops_rdmsr(IA32_APIC_BASE) & MASK(51, PAGE_SHIFT))));
+    timer_init(platform.acpi.timer);
+    if (smp_init(&boot_cpu, platform.apic_ids, platform.processors) != STATUS_OK)
+        return STATUS_NO_MEMORY;
+    return smp_start(&info->map, do_phase, why);
 }
 
 void hv_main(struct boot_info *info, uint64_t image_start, const char *parse_error)
 {
-    static struct linux_entry entry;
     static char text[LINUX_ERROR_SIZE];
     const char *missing = NULL;
     const char *why;
@@ -156,25 +199,34 @@ void hv_main(struct boot_info *info, uint64_t image_start, const char *parse_err
     check_boot_info(info);
     if (platform_read_processor(&platform, &why) != STATUS_OK)
         missing = why;
-    move_home(info, image_start);
     platform_read_firmware(&platform, &info->map, info->rsdp);
+    move_home(info, image_start);
 
     if (options.off)
         start_without_keel(info);
-    if (missing == NULL)
-        missing = check_processors();
     if (missing != NULL)
         cannot_run(info, missing);
-    if (launch_prepare(&boot_cpu, &platform, &info->map, &home) != STATUS_OK)
-        cannot_run(info, "too little memory in Keel's home for the guest's tables");
-    if (load_linux(info, true, &entry, text) != STATUS_OK)
-        give_up(text);
-    if (launch_vmx(&boot_cpu, &platform, &entry, &why) != STATUS_OK)
+    if (start_cpus(info, &why) != STATUS_OK)
         cannot_run(info, why);
+    if (launch_prepare(&platform, &info->map, &home) != STATUS_OK)
+        why = "too little memory in Keel's home for the guest's tables";
+    else
+        why = smp_do_phase(PHASE_CHECK);
+    if (why == NULL) {
+        if (load_linux(info, true, text) != STATUS_OK)
+            give_up(text);
+        why = smp_do_phase(PHASE_VMX);
+    }
+    if (why != NULL) {
+        take_back();
+        cannot_run(info, why);
+    }
     platform_hide_s3(&platform);
 
     log_debug("%u frames are left", space_frames()->free);
-    log_info("Linux starts, at TSC %lu", ops_rdtsc());
+    log_info("Linux starts on %u CPU%s, at TSC %lu", cpu_count, cpu_count == 1 ? "" : "s",
+             ops_rdtsc());
     console_hand_over();
+    (void)smp_do_phase(PHASE_RUN);
     run_guest(&boot_cpu);
 }

@@ -111,6 +111,8 @@ static bool parse_word(struct word word, struct options *options)
         options->off = word_is(value, "off");
         return options->off || word_is(value, "on");
     }
+    if (word_after(word, "fail-cpu=", &value))
+        return parse_number(value, &options->fail_cpu);
     return false;
 }
 

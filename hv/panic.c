@@ -2,6 +2,7 @@
 #include "hv/panic.h"
 
 #include "hv/console.h"
+#include "hv/kick.h"
 #include "lib/format.h"
 #include "lib/log.h"
 #include "vmx/event.h"
@@ -16,6 +17,14 @@ static NORETURN void stop(void)
 {
     log_error("stopped: switch the machine off, or reset it");
     ops_halt_forever();
+}
+
+/* Nothing else runs or prints from here on. */
+static void stop_the_machine(void)
+{
+    kick_stop_others();
+    log_panic();
+    console_panic();
 }
 
 /* Every word of the stack that points into Keel's code: its callers, and some older ones. */
@@ -40,7 +49,7 @@ void panic(const char *fmt, ...)
     format_v(text, sizeof(text), fmt, args);
     va_end(args);
 
-    console_panic();
+    stop_the_machine();
     log_error("panic: %s", text);
     print_trace(__builtin_frame_address(0));
     stop();
@@ -48,7 +57,7 @@ void panic(const char *fmt, ...)
 
 void panic_trap(const struct trap_frame *f)
 {
-    console_panic();
+    stop_the_machine();
     log_error("panic: exception %lu in Keel, error 0x%lx, RIP 0x%lx, CR2 0x%lx", f->vector,
               f->error, f->rip, ops_read_cr2());
     log_error("  RAX %016lx RBX %016lx RCX %016lx RDX %016lx", f->rax, f->rbx, f->rcx, f->rdx);
@@ -100,7 +109,7 @@ void panic_guest(const struct guest_cpu *cpu, uint32_t reason, const char *why)
     };
     const struct vcpu_regs *r = &cpu->vcpu.regs;
 
-    console_panic();
+    stop_the_machine();
     log_error("the guest is stopped: %s; exit reason %u (%s)", why, reason,
               guest_exit_name(reason));
     log_error("  RAX %016lx RBX %016lx RCX %016lx RDX %016lx", r->rax, r->rbx, r->rcx, r->rdx);

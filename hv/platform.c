@@ -3,6 +3,7 @@
 
 #include "lib/format.h"
 #include "lib/log.h"
+#include "lib/string.h"
 #include "mm/phys.h"
 #include "vmx/vmx.h"
 #include "x86/cpuid.h"
@@ -67,7 +68,9 @@ static bool firmware_read(void *to, uint64_t from, uint64_t size)
     const struct memmap_range *range = memmap_find(firmware_map, from);
     if (!low && (range == NULL || size > range->end - from))
         return false;
-    phys_read(to, HPA(from), size);
+    if (from >= 4 * GIB || size > 4 * GIB - from)
+        return false;
+    memcpy(to, (const void *)from, size);
     return true;
 }
 
@@ -81,11 +84,13 @@ void platform_read_firmware(struct platform *platform, const struct memmap *map,
         return;
     }
     rsdp = platform->rsdp;
-    if (acpi_count_processors(firmware_read, rsdp.value, &platform->processors) != STATUS_OK)
+    if (acpi_list_processors(firmware_read, rsdp.value, platform->apic_ids, CPU_MAX,
+                             &platform->processors) != STATUS_OK)
         log_warning("ACPI has no usable MADT: one CPU is assumed");
-    switch (acpi_read_sleep(firmware_read, rsdp.value, &platform->sleep)) {
+    platform->processors = platform->processors == 0 ? 1 : platform->processors;
+    switch (acpi_read_fixed(firmware_read, rsdp.value, &platform->acpi)) {
     case STATUS_OK:
-        if (!platform->sleep.s5_found)
+        if (!platform->acpi.s5_found)
             log_warning("ACPI's \\_S5 was not found: the guest cannot switch the machine off");
         break;
     case STATUS_NO_SUPPORT:
@@ -103,8 +108,8 @@ void platform_hide_s3(const struct platform *platform)
     const char hidden = 'X';
     uint8_t checksum;
     char first;
-    uint64_t name = platform->sleep.s3_name;
-    hpa_t sum_at = HPA(platform->sleep.s3_table + TABLE_CHECKSUM);
+    uint64_t name = platform->acpi.s3_name;
+    hpa_t sum_at = HPA(platform->acpi.s3_table + TABLE_CHECKSUM);
 
     if (name == 0)
         return;

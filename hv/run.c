@@ -1,6 +1,8 @@
 /*
  * The run loop: enter the guest, hand its exit to the handler, carry the answer out.
  */
+#include "drivers/apic.h"
+#include "hv/kick.h"
 #include "hv/launch.h"
 #include "hv/panic.h"
 #include "lib/log.h"
@@ -21,15 +23,24 @@ static NORETURN void triple_fault(void)
     ops_halt_forever();
 }
 
+/* The counts of all CPUs, which go on while they are added up. */
 static void log_exits(const struct guest_cpu *cpu)
 {
     uint64_t total = 0;
-    for (unsigned i = 0; i < EXIT_REASON_COUNT; i++) {
-        if (cpu->vcpu.exits[i] != 0)
-            log_debug("exits: %8lu %s", cpu->vcpu.exits[i], guest_exit_name(i));
-        total += cpu->vcpu.exits[i];
+    for (unsigned reason = 0; reason < EXIT_REASON_COUNT; reason++) {
+        uint64_t count = 0;
+        for (uint32_t i = 0; i < cpu_count; i++)
+            count += cpu_table[i]->guest.vcpu.exits[reason];
+        if (count != 0)
+            log_debug("exits: %8lu %s", count, guest_exit_name(reason));
+        total += count;
     }
     log_debug("exits: %8lu in all, %lu violations", total, cpu->guest->violations);
+}
+
+void guest_flush_ept(void)
+{
+    kick_all(vmx_flush_ept);
 }
 
 void guest_leaving(struct guest_cpu *cpu)
@@ -57,6 +68,27 @@ static NORETURN void reset_platform(const struct guest_cpu *cpu)
     triple_fault();
 }
 
+/*
+ * An INIT: the boot CPU's is a reset of the machine; another CPU is reset itself, and waits
+ * for SIPI.
+ */
+static void guest_init(struct guest_cpu *cpu)
+{
+    struct percpu *percpu = this_cpu();
+    if (percpu->index == 0)
+        reset_platform(cpu);
+    apic_reset();
+    vmx_set_guest_init(&cpu->vcpu, percpu->caps);
+    kick_park(percpu);
+}
+
+/* The guest was waiting for it: this exit comes in no other state. */
+static void guest_startup(void)
+{
+    kick_unpark(this_cpu());
+    vmx_set_guest_startup((uint8_t)vmcs_read(VMCS_EXIT_QUALIFICATION));
+}
+
 static void carry_out(struct guest_cpu *cpu, uint32_t reason, struct answer answer)
 {
     switch ((enum answer_kind)answer.kind) {
@@ -74,8 +106,19 @@ static void carry_out(struct guest_cpu *cpu, uint32_t reason, struct answer answ
         return;
     case ANSWER_TRIPLE_FAULT:
         guest_triple_fault(cpu);
-    case ANSWER_RESET:
-        reset_platform(cpu);
+    case ANSWER_INIT:
+        guest_init(cpu);
+        return;
+    case ANSWER_STARTUP:
+        guest_startup();
+        return;
+    case ANSWER_NMI:
+        /* Unblocks them, so that a kicked CPU that is here can answer the next kick, too. */
+        if (!kick_answer(this_cpu()))
+            event_nmi(&cpu->vcpu);
+        ops_unblock_nmi();
+        event_retry(false);
+        return;
     case ANSWER_STOP:
         break;
     }
@@ -87,7 +130,7 @@ static NORETURN void run_loop(struct percpu *percpu)
     struct guest_cpu *cpu = &percpu->guest;
 
     percpu->guest_ready = true;
-    if (percpu->early_nmi)
+    if (percpu->early_nmi && percpu->index == 0)
         event_nmi(&cpu->vcpu);
     for (;;) {
         struct vmx_exit exit = vmx_run(&cpu->vcpu);

@@ -1,6 +1,7 @@
 /* See trap.h. */
 #include "hv/trap.h"
 
+#include "hv/kick.h"
 #include "hv/panic.h"
 #include "hv/percpu.h"
 #include "lib/panic.h"
@@ -59,20 +60,37 @@ static bool fix_up(struct trap_frame *frame)
     return false;
 }
 
-/* An NMI that comes in root mode is the guest's all the same. */
+/* An NMI that comes in root mode is a kick, or else the guest's all the same. */
 static void handle_nmi(void)
 {
     struct percpu *cpu = this_cpu();
+    if (kick_answer(cpu))
+        return;
     if (cpu->guest_ready)
         event_nmi(&cpu->guest.vcpu);
     else
         cpu->early_nmi = true;
 }
 
+/*
+ * The machine's memory and buses are the guest's to look after: it is told. It may have come
+ * anywhere, in the middle of a log line, too: it is logged when it is injected.
+ */
+static bool handle_machine_check(void)
+{
+    struct percpu *cpu = this_cpu();
+    if (!cpu->guest_ready)
+        return false;
+    event_machine_check(&cpu->guest.vcpu);
+    return true;
+}
+
 void trap_handle(struct trap_frame *frame)
 {
     if (frame->vector == VECTOR_NMI)
         handle_nmi();
+    else if (frame->vector == VECTOR_MC && handle_machine_check())
+        return;
     else if ((frame->vector != VECTOR_GP && frame->vector != VECTOR_UD) || !fix_up(frame))
         panic_trap(frame);
 }

@@ -1,10 +1,13 @@
-/* See log.h. One CPU logs at a time for now: the ring has no lock. */
+/* See log.h. The lock is the innermost of all: nothing is called under it but the sink. */
 #include "lib/log.h"
 
 #include "lib/format.h"
+#include "lib/lock.h"
 
 static char ring[LOG_RING_SIZE];
 static uint64_t ring_written; /* bytes ever written; the next goes to this modulo the size */
+static struct lock ring_lock;
+static bool panicking;
 static log_sink_fn sink;
 static enum log_level console_level = LOG_INFO;
 
@@ -39,16 +42,28 @@ void log_line(enum log_level level, const char *fmt, ...)
     va_end(args);
     line[length++] = '\n';
 
+    if (!panicking)
+        lock_acquire(&ring_lock);
     for (size_t i = 0; i < length; i++)
         ring[ring_written++ % LOG_RING_SIZE] = line[i];
     if (sink != NULL && log_enabled(level))
         sink(line, length);
+    if (!panicking)
+        lock_release(&ring_lock);
+}
+
+void log_panic(void)
+{
+    panicking = true;
 }
 
 bool log_limited(struct log_limit *limit)
 {
-    if (limit->left == 0)
-        return false;
-    limit->left--;
-    return true;
+    uint32_t left = __atomic_load_n(&limit->left, __ATOMIC_RELAXED);
+    while (left > 0) {
+        if (__atomic_compare_exchange_n(&limit->left, &left, left - 1, false, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED))
+            return true;
+    }
+    return false;
 }

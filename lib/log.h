@@ -26,6 +26,9 @@ void log_set_sink(log_sink_fn sink);
 void log_set_level(enum log_level level);
 bool log_enabled(enum log_level level);
 
+/* From now on no lock is taken: its holder may have been stopped. For a panic. */
+void log_panic(void);
+
 /* One line; the newline is added, and a line longer than LOG_LINE_SIZE is cut. */
 void log_line(enum log_level level, const char *fmt, ...) PRINTF(2, 3);
 

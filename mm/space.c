@@ -10,6 +10,7 @@
 
 #define PTE_PRESENT    BIT(0)
 #define PTE_WRITE      BIT(1)
+#define PTE_UNCACHED   (BIT(3) | BIT(4)) /* PWT and PCD: UC in every PAT that is in use */
 #define PTE_ACCESSED   BIT(5)
 #define PTE_DIRTY      BIT(6)
 #define PTE_LARGE      BIT(7)
@@ -27,6 +28,7 @@
 /* See linker.ld; the rest of the last 2 GiB is laid out here. */
 extern const char KEEL_VA[], image_text[], image_rodata[], image_data[], image_end[];
 #define WINDOW_OFFSET (512 * MIB)
+#define DEVICE_OFFSET (640 * MIB)
 #define STACKS_OFFSET (768 * MIB)
 
 enum window {
@@ -149,6 +151,22 @@ enum status space_map_identity(uint64_t address)
     const struct pt_value value = {true, HPA(align_down(address, PAGE_SIZE)), RIGHTS_TEXT};
     bool flush = false;
     return pt_set(&own, value.hpa.value, PAGE_SIZE, &value, &flush);
+}
+
+void space_unmap_identity(uint64_t address)
+{
+    const struct pt_value nothing = {.present = false};
+    bool flush = false;
+    if (pt_set(&own, align_down(address, PAGE_SIZE), PAGE_SIZE, &nothing, &flush) != STATUS_OK)
+        panic("the identity map of 0x%lx was not there", address);
+    ops_invlpg(address);
+}
+
+volatile void *space_map_device(hpa_t registers)
+{
+    if (map(DEVICE_OFFSET, registers, PAGE_SIZE, RIGHTS_DATA | PTE_UNCACHED) != STATUS_OK)
+        return NULL;
+    return (uint8_t *)(uintptr_t)KEEL_VA + DEVICE_OFFSET;
 }
 
 /* Shows the page that holds hpa in a window: where the byte at hpa is seen. */

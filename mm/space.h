@@ -40,10 +40,16 @@ void *space_pointer(hpa_t frame);
 void *space_new_stack(unsigned pages);
 
 /*
- * Maps the page that holds address at that very address, executable: the jump to a guest
- * that gets the machine without Keel begins in it. There is no way back.
+ * Maps the page that holds address at that very address, executable and not writable: for
+ * the jump to a guest without Keel, and for the CPUs that start there. Not for long.
  */
 MUST_CHECK enum status space_map_identity(uint64_t address);
+
+/* Takes it away again. Each CPU that has used it must reload CR3. */
+void space_unmap_identity(uint64_t address);
+
+/* Maps one page of device registers, uncached, and says where. Once. NULL: no frame is left. */
+volatile void *space_map_device(hpa_t registers);
 
 /* Bytes from the start of where the image was loaded, or of its home, to its end. */
 uint64_t space_image_span(void);

@@ -121,6 +121,10 @@ enum status vmx_caps_check(const struct vmx_caps *caps, unsigned physical_bits,
         *missing = "VMCS regions of memory type WB";
         return STATUS_NO_SUPPORT;
     }
+    if ((caps->misc & VMX_MISC_WAIT_FOR_SIPI) == 0) {
+        *missing = "activity state wait-for-SIPI (IA32_VMX_MISC bit 8)";
+        return STATUS_NO_SUPPORT;
+    }
     if ((caps->misc & VMX_MISC_EFER_LMA_STORED) == 0) {
         *missing = "VM exits store IA32_EFER.LMA (IA32_VMX_MISC bit 5)";
         return STATUS_NO_SUPPORT;

@@ -133,10 +133,22 @@ void event_nmi(struct vcpu *vcpu)
     set_nmi_window(vcpu, true);
 }
 
+void event_machine_check(struct vcpu *vcpu)
+{
+    vcpu->machine_check_pending = true;
+    set_nmi_window(vcpu, true);
+}
+
 void event_nmi_window(struct vcpu *vcpu)
 {
+    /* Closed before the marks are read: what comes in between opens it again. */
     set_nmi_window(vcpu, false);
-    if (vcpu->nmi_pending) {
+    if (vcpu->machine_check_pending) {
+        vcpu->machine_check_pending = false;
+        if (vcpu->nmi_pending)
+            set_nmi_window(vcpu, true);
+        write_entry_event(EVENT_VALID | (uint64_t)EVENT_HARDWARE_EXCEPTION << 8 | VECTOR_MC, 0);
+    } else if (vcpu->nmi_pending) {
         vcpu->nmi_pending = false;
         write_entry_event(EVENT_VALID | (uint64_t)EVENT_NMI << 8 | VECTOR_NMI, 0);
     }

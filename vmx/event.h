@@ -63,6 +63,9 @@ enum event_merge event_merge(enum event_type first_type, unsigned first_vector, 
  */
 void event_nmi(struct vcpu *vcpu);
 
+/* A machine check in root mode: the guest gets it by the same way. */
+void event_machine_check(struct vcpu *vcpu);
+
 /* The NMI window has opened (the exit of that name). */
 void event_nmi_window(struct vcpu *vcpu);
 

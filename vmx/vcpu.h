@@ -22,7 +22,9 @@ struct vcpu {
     uint64_t host_rsp; /* entry.S: Keel's stack while the guest runs */
     uint8_t launched;  /* entry.S: VMRESUME rather than VMLAUNCH */
 
-    volatile bool nmi_pending; /* an NMI waits for its window; the NMI handler sets it too */
+    /* Wait for the NMI window; the handlers of root mode set them, too. */
+    volatile bool nmi_pending;
+    volatile bool machine_check_pending;
     uint32_t primary_controls; /* as the VMCS has them, less the NMI window */
     uint32_t entry_controls;
     hpa_t vmcs;

@@ -2,6 +2,7 @@
 #include "vmx/vmx.h"
 
 #include "lib/panic.h"
+#include "lib/string.h"
 #include "vmx/vmcs.h"
 #include "x86/cpuid.h"
 #include "x86/desc.h"
@@ -17,8 +18,15 @@
  * Rights". */
 #define RIGHTS_CODE64   0xa09b
 #define RIGHTS_DATA     0xc093
+#define RIGHTS_CODE16   0x009b
+#define RIGHTS_DATA16   0x0093
+#define RIGHTS_LDT      0x0082
 #define RIGHTS_TSS_BUSY 0x008b
 #define RIGHTS_UNUSABLE 0x10000
+
+/* SDM Vol. 3C, "Guest Non-Register State": the activity state. */
+#define ACTIVITY_ACTIVE        0
+#define ACTIVITY_WAIT_FOR_SIPI 3
 
 uint64_t vmx_enter(struct vcpu *vcpu);
 extern const char vmx_exit[];
@@ -121,6 +129,17 @@ static void write_host_state(const struct vcpu *vcpu, const struct vmx_host *hos
     vmcs_write(VMCS_HOST_RIP, (uintptr_t)vmx_exit);
 }
 
+/* What it inherits from this CPU, once. */
+static void write_inherited_state(void)
+{
+    vmcs_write(VMCS_VMCS_LINK_POINTER, NO_VMCS);
+    vmcs_write(VMCS_GUEST_IA32_DEBUGCTL, ops_rdmsr(IA32_DEBUGCTL));
+    vmcs_write(VMCS_GUEST_IA32_PAT, ops_rdmsr(IA32_PAT));
+    vmcs_write(VMCS_GUEST_IA32_SYSENTER_CS, ops_rdmsr(IA32_SYSENTER_CS));
+    vmcs_write(VMCS_GUEST_IA32_SYSENTER_ESP, ops_rdmsr(IA32_SYSENTER_ESP));
+    vmcs_write(VMCS_GUEST_IA32_SYSENTER_EIP, ops_rdmsr(IA32_SYSENTER_EIP));
+}
+
 void vmx_vmcs_init(struct vcpu *vcpu, const struct vmx_caps *caps,
                    const struct vmx_controls *controls, const struct vmx_host *host,
                    const struct vmx_guest *guest, hpa_t vmcs, void *memory)
@@ -132,6 +151,17 @@ void vmx_vmcs_init(struct vcpu *vcpu, const struct vmx_caps *caps,
         panic("VMCLEAR or VMPTRLD of the VMCS at 0x%lx failed", vmcs.value);
     write_controls(vcpu, controls, guest);
     write_host_state(vcpu, host);
+    write_inherited_state();
+}
+
+/* What the guest begins with, whichever mode that is. */
+static void write_fresh_state(void)
+{
+    vmcs_write(VMCS_GUEST_RSP, 0);
+    vmcs_write(VMCS_GUEST_RFLAGS, RFLAGS_FIXED);
+    vmcs_write(VMCS_GUEST_DR7, DR7_INIT);
+    vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, 0);
+    vmcs_write(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS, 0);
 }
 
 static void set_segment(enum vmcs_field selector_field, uint16_t selector, uint64_t base,
@@ -172,19 +202,63 @@ void vmx_set_guest_64bit(struct vcpu *vcpu, const struct vmx_caps *caps, uint64_
     vmcs_write(VMCS_GUEST_IDTR_LIMIT, 0);
 
     vmcs_write(VMCS_GUEST_RIP, rip);
-    vmcs_write(VMCS_GUEST_RSP, 0);
-    vmcs_write(VMCS_GUEST_RFLAGS, RFLAGS_FIXED);
-    vmcs_write(VMCS_GUEST_DR7, DR7_INIT);
-    vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, 0);
-    vmcs_write(VMCS_GUEST_ACTIVITY_STATE, 0);
-    vmcs_write(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS, 0);
-    vmcs_write(VMCS_VMCS_LINK_POINTER, NO_VMCS);
+    write_fresh_state();
+    vmcs_write(VMCS_GUEST_ACTIVITY_STATE, ACTIVITY_ACTIVE);
+}
 
-    vmcs_write(VMCS_GUEST_IA32_DEBUGCTL, ops_rdmsr(IA32_DEBUGCTL));
-    vmcs_write(VMCS_GUEST_IA32_PAT, ops_rdmsr(IA32_PAT));
-    vmcs_write(VMCS_GUEST_IA32_SYSENTER_CS, ops_rdmsr(IA32_SYSENTER_CS));
-    vmcs_write(VMCS_GUEST_IA32_SYSENTER_ESP, ops_rdmsr(IA32_SYSENTER_ESP));
-    vmcs_write(VMCS_GUEST_IA32_SYSENTER_EIP, ops_rdmsr(IA32_SYSENTER_EIP));
+/*
+ * SDM Vol. 3A, Table "IA-32 and Intel 64 Processor States Following Power-up, Reset, or
+ * INIT". The FPU, XCR0, the MTRRs, PAT and all MSRs not named here are as before.
+ */
+void vmx_set_guest_init(struct vcpu *vcpu, const struct vmx_caps *caps)
+{
+    memset(&vcpu->regs, 0, sizeof(vcpu->regs));
+    vcpu->regs.rdx = ops_cpuid(1, 0).eax;
+    vcpu->nmi_pending = false;
+    vcpu->machine_check_pending = false;
+    ops_write_cr2(0);
+    ops_write_dr0(0);
+    ops_write_dr1(0);
+    ops_write_dr2(0);
+    ops_write_dr3(0);
+    ops_write_dr6(DR6_INIT);
+
+    vmcs_write(VMCS_PRIMARY_CONTROLS, vcpu->primary_controls);
+    vmcs_write(VMCS_ENTRY_CONTROLS, vcpu->entry_controls & ~(uint64_t)ENTRY_IA32E_MODE_GUEST);
+    vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, 0);
+    uint64_t caching = ops_read_cr0() & (CR0_CD | CR0_NW);
+    vmcs_write(VMCS_CR0_READ_SHADOW, CR0_ET | caching);
+    vmcs_write(VMCS_GUEST_CR0, CR0_ET | CR0_NE | caching);
+    vmcs_write(VMCS_GUEST_CR3, 0);
+    vmcs_write(VMCS_CR4_READ_SHADOW, 0);
+    vmcs_write(VMCS_GUEST_CR4, caps->cr4_fixed0);
+    vmcs_write(VMCS_GUEST_IA32_EFER, 0);
+
+    set_segment(VMCS_GUEST_CS_SELECTOR, 0xf000, 0xffff0000, 0xffff, RIGHTS_CODE16);
+    set_segment(VMCS_GUEST_SS_SELECTOR, 0, 0, 0xffff, RIGHTS_DATA16);
+    set_segment(VMCS_GUEST_DS_SELECTOR, 0, 0, 0xffff, RIGHTS_DATA16);
+    set_segment(VMCS_GUEST_ES_SELECTOR, 0, 0, 0xffff, RIGHTS_DATA16);
+    set_segment(VMCS_GUEST_FS_SELECTOR, 0, 0, 0xffff, RIGHTS_DATA16);
+    set_segment(VMCS_GUEST_GS_SELECTOR, 0, 0, 0xffff, RIGHTS_DATA16);
+    set_segment(VMCS_GUEST_LDTR_SELECTOR, 0, 0, 0xffff, RIGHTS_LDT);
+    set_segment(VMCS_GUEST_TR_SELECTOR, 0, 0, 0xffff, RIGHTS_TSS_BUSY);
+    vmcs_write(VMCS_GUEST_GDTR_BASE, 0);
+    vmcs_write(VMCS_GUEST_GDTR_LIMIT, 0xffff);
+    vmcs_write(VMCS_GUEST_IDTR_BASE, 0);
+    vmcs_write(VMCS_GUEST_IDTR_LIMIT, 0xffff);
+    vmcs_write(VMCS_GUEST_RIP, 0xfff0);
+    write_fresh_state();
+    vmcs_write(VMCS_GUEST_IA32_DEBUGCTL, 0);
+    vmcs_write(VMCS_GUEST_ACTIVITY_STATE, ACTIVITY_WAIT_FOR_SIPI);
+}
+
+void vmx_set_guest_startup(uint8_t vector)
+{
+    vmcs_write(VMCS_GUEST_CS_SELECTOR, (uint64_t)vector << 8);
+    vmcs_write(VMCS_GUEST_CS_BASE, (uint64_t)vector << PAGE_SHIFT);
+    vmcs_write(VMCS_GUEST_RIP, 0);
+    vmcs_write(VMCS_GUEST_ACTIVITY_STATE, ACTIVITY_ACTIVE);
+    vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, 0);
 }
 
 struct vmx_exit vmx_run(struct vcpu *vcpu)

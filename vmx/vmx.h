@@ -61,6 +61,15 @@ void vmx_vmcs_init(struct vcpu *vcpu, const struct vmx_caps *caps,
 void vmx_set_guest_64bit(struct vcpu *vcpu, const struct vmx_caps *caps, uint64_t rip, uint64_t cr3,
                          uint64_t gdt_base, uint16_t gdt_limit);
 
+/*
+ * Guest state as an INIT leaves it: real mode at the reset vector, waiting for a SIPI. The
+ * registers that are not in the VMCS are set on this CPU. CR0.CD and NW stay.
+ */
+void vmx_set_guest_init(struct vcpu *vcpu, const struct vmx_caps *caps);
+
+/* A SIPI with this vector: starts the guest CPU that waits for it, in real mode. */
+void vmx_set_guest_startup(uint8_t vector);
+
 struct vmx_exit {
     bool entered;    /* false: the VM entry itself failed, the guest did not run */
     uint32_t reason; /* basic exit reason, or as below */

@@ -52,7 +52,7 @@
 #define IA32_DS_AREA                  0x600
 #define IA32_U_CET                    0x6a0
 #define IA32_INTERRUPT_SSP_TABLE_ADDR 0x6a8
-#define IA32_X2APIC_APICID            0x802
+#define IA32_X2APIC_FIRST             0x800
 #define IA32_TME_ACTIVATE             0x982
 #define IA32_XSS                      0xda0
 #define IA32_HW_FEEDBACK_PTR          0x17d0

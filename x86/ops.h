@@ -90,6 +90,10 @@ OPS_REGISTER(cr0)
 OPS_REGISTER(cr2)
 OPS_REGISTER(cr3)
 OPS_REGISTER(cr4)
+OPS_REGISTER(dr0)
+OPS_REGISTER(dr1)
+OPS_REGISTER(dr2)
+OPS_REGISTER(dr3)
 OPS_REGISTER(dr6)
 OPS_REGISTER(dr7)
 
@@ -106,6 +110,26 @@ static inline void ops_wbinvd(void)
 static inline void ops_pause(void)
 {
     __asm__ volatile("pause");
+}
+
+/* NMIs may come again: as after the IRET of a handler. */
+static inline void ops_unblock_nmi(void)
+{
+    uint64_t scratch;
+    __asm__ volatile("mov %%ss, %k0\n"
+                     "push %0\n"
+                     "lea 8(%%rsp), %0\n"
+                     "push %0\n"
+                     "pushfq\n"
+                     "mov %%cs, %k0\n"
+                     "push %0\n"
+                     "lea 1f(%%rip), %0\n"
+                     "push %0\n"
+                     "iretq\n"
+                     "1:\n"
+                     : "=&r"(scratch)
+                     :
+                     : "memory", "cc");
 }
 
 static inline uint64_t ops_rdtsc(void)

@@ -144,6 +144,10 @@ FAKE_REGISTER(cr0)
 FAKE_REGISTER(cr2)
 FAKE_REGISTER(cr3)
 FAKE_REGISTER(cr4)
+FAKE_REGISTER(dr0)
+FAKE_REGISTER(dr1)
+FAKE_REGISTER(dr2)
+FAKE_REGISTER(dr3)
 FAKE_REGISTER(dr6)
 FAKE_REGISTER(dr7)
 
@@ -151,6 +155,11 @@ void ops_invlpg(uintptr_t address)
 {
     (void)address;
     fake.invlpgs++;
+}
+
+void ops_unblock_nmi(void)
+{
+    fake.nmi_unblocks++;
 }
 
 void ops_wbinvd(void)

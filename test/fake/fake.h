@@ -34,13 +34,13 @@ struct fake_port {
 };
 
 struct fake {
-    uint64_t cr0, cr2, cr3, cr4, dr6, dr7, xcr0;
+    uint64_t cr0, cr2, cr3, cr4, dr0, dr1, dr2, dr3, dr6, dr7, xcr0;
     uint64_t tsc; /* one more at each read */
     bool xsetbv_faults;
     bool vmx_on;
     uint64_t current_vmcs;
     bool vmx_fails; /* VMXON, VMCLEAR, VMPTRLD and INVEPT fail */
-    unsigned invepts, invlpgs, wbinvds, pauses;
+    unsigned invepts, invlpgs, wbinvds, pauses, nmi_unblocks;
     uint64_t invept_type, invept_eptp;                 /* of the last one */
     uint32_t (*port_in)(uint16_t port, unsigned size); /* NULL: all ones */
 

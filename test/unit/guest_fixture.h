@@ -8,6 +8,7 @@
 #include "machines.h"
 #include "vmx/event.h"
 #include "vmx/vmcs.h"
+#include "vmx/vmx.h"
 #include "x86/cpuid.h"
 #include "x86/msr.h"
 
@@ -21,7 +22,12 @@ static struct guest guest;
 static struct guest_cpu cpu;
 static unsigned fixture_leavings;
 
-/* The guest calls it when it is about to switch the machine off. */
+/* The up-calls that the top defines. */
+void guest_flush_ept(void)
+{
+    vmx_flush_ept();
+}
+
 void guest_leaving(struct guest_cpu *leaving)
 {
     CHECK(leaving == &cpu);

@@ -204,37 +204,37 @@ TEST(an_rsdp_anywhere)
 
 TEST(sleep_states)
 {
-    struct acpi_sleep sleep;
+    struct acpi_fixed acpi;
     start(2);
-    CHECK_EQ(acpi_read_sleep(fake_phys_read, rsdp, &sleep), STATUS_OK);
-    CHECK_EQ(sleep.control[0], 0xb004);
-    CHECK_EQ(sleep.control[1], 0);
-    CHECK(sleep.s5_found);
-    CHECK_EQ(sleep.allowed[0], 1 << 6 | 1 << 7);
-    CHECK_EQ(sleep.allowed[1], 1 << 6 | 1 << 7);
-    CHECK_EQ(sleep.s3_name, DSDT + 36 + 1); /* behind the 0x08 that defines it */
-    CHECK_EQ(sleep.s3_table, DSDT);
-    CHECK(memcmp(memory + sleep.s3_name, "_S3_", 4) == 0);
+    CHECK_EQ(acpi_read_fixed(fake_phys_read, rsdp, &acpi), STATUS_OK);
+    CHECK_EQ(acpi.sleep_control[0], 0xb004);
+    CHECK_EQ(acpi.sleep_control[1], 0);
+    CHECK(acpi.s5_found);
+    CHECK_EQ(acpi.sleep_allowed[0], 1 << 6 | 1 << 7);
+    CHECK_EQ(acpi.sleep_allowed[1], 1 << 6 | 1 << 7);
+    CHECK_EQ(acpi.s3_name, DSDT + 36 + 1); /* behind the 0x08 that defines it */
+    CHECK_EQ(acpi.s3_table, DSDT);
+    CHECK(memcmp(memory + acpi.s3_name, "_S3_", 4) == 0);
 }
 
 TEST(sleep_states_in_an_ssdt)
 {
-    struct acpi_sleep sleep;
+    struct acpi_fixed acpi;
     start(2);
     table(DSDT, "DSDT", 36);
     uint32_t size = 36 + put_state(SSDT2 + 36, '5', 0, true);
     table(SSDT2, "SSDT", size);
-    CHECK_EQ(acpi_read_sleep(fake_phys_read, rsdp, &sleep), STATUS_OK);
-    CHECK(sleep.s5_found);
-    CHECK_EQ(sleep.allowed[0], 1);
-    CHECK_EQ(sleep.s3_name, 0);
+    CHECK_EQ(acpi_read_fixed(fake_phys_read, rsdp, &acpi), STATUS_OK);
+    CHECK(acpi.s5_found);
+    CHECK_EQ(acpi.sleep_allowed[0], 1);
+    CHECK_EQ(acpi.s3_name, 0);
 }
 
 /* The names may lie anywhere in the block: over any boundary that a reader cuts it at. */
 TEST(sleep_states_at_every_offset)
 {
     for (unsigned offset = 0; offset < 600; offset++) {
-        struct acpi_sleep sleep;
+        struct acpi_fixed acpi;
         start(2);
         memset(memory + DSDT + 36, 0xa3, 0x1000); /* NoopOp */
         uint32_t size = 36 + offset;
@@ -242,11 +242,11 @@ TEST(sleep_states_at_every_offset)
         size += put_state(DSDT + size, '3', 1, offset % 2);
         table(DSDT, "DSDT", size);
         NOTE("offset %u", offset);
-        CHECK_EQ(acpi_read_sleep(fake_phys_read, rsdp, &sleep), STATUS_OK);
-        CHECK(sleep.s5_found);
-        CHECK_EQ(sleep.allowed[0], 1 << 5);
-        CHECK(sleep.s3_name != 0);
-        CHECK(memcmp(memory + sleep.s3_name, "_S3_", 4) == 0);
+        CHECK_EQ(acpi_read_fixed(fake_phys_read, rsdp, &acpi), STATUS_OK);
+        CHECK(acpi.s5_found);
+        CHECK_EQ(acpi.sleep_allowed[0], 1 << 5);
+        CHECK(acpi.s3_name != 0);
+        CHECK(memcmp(memory + acpi.s3_name, "_S3_", 4) == 0);
     }
 }
 
@@ -256,58 +256,58 @@ TEST(names_that_are_none)
         0x70, '_', 'S', '3', '_', 0x60,    /* a reference, not a definition */
         0x08, '_', 'S', '3', 'D', 0x0a, 3, /* a device's lowest state for S3 */
         0x08, 'X', '_', 'S', '5', '_',  0x12};
-    struct acpi_sleep sleep;
+    struct acpi_fixed acpi;
     start(2);
     memcpy(memory + DSDT + 36, bytes, sizeof(bytes));
     table(DSDT, "DSDT", 36 + sizeof(bytes));
-    CHECK_EQ(acpi_read_sleep(fake_phys_read, rsdp, &sleep), STATUS_OK);
-    CHECK(!sleep.s5_found);
-    CHECK_EQ(sleep.s3_name, 0);
-    CHECK_EQ(sleep.allowed[0], 0);
+    CHECK_EQ(acpi_read_fixed(fake_phys_read, rsdp, &acpi), STATUS_OK);
+    CHECK(!acpi.s5_found);
+    CHECK_EQ(acpi.s3_name, 0);
+    CHECK_EQ(acpi.sleep_allowed[0], 0);
 }
 
 TEST(no_way_to_sleep)
 {
-    struct acpi_sleep sleep;
+    struct acpi_fixed acpi;
     start(2);
     memory[FADT]++;
-    CHECK_EQ(acpi_read_sleep(fake_phys_read, rsdp, &sleep), STATUS_INVALID);
+    CHECK_EQ(acpi_read_fixed(fake_phys_read, rsdp, &acpi), STATUS_INVALID);
     start(2);
     put(FADT + 112, 1 << 20, 4); /* HW_REDUCED_ACPI */
     table(FADT, "FACP", 244);
-    CHECK_EQ(acpi_read_sleep(fake_phys_read, rsdp, &sleep), STATUS_NO_SUPPORT);
+    CHECK_EQ(acpi_read_fixed(fake_phys_read, rsdp, &acpi), STATUS_NO_SUPPORT);
     start(2);
     put(FADT + 64, 0, 4);
     memory[FADT + 172] = 0; /* system memory */
     put(FADT + 176, 0xfed1f000, 8);
     table(FADT, "FACP", 244);
-    CHECK_EQ(acpi_read_sleep(fake_phys_read, rsdp, &sleep), STATUS_NO_SUPPORT);
+    CHECK_EQ(acpi_read_fixed(fake_phys_read, rsdp, &acpi), STATUS_NO_SUPPORT);
 }
 
 /* "If this field contains a nonzero value then it must be used by OSPM": X_ before the old one. */
 TEST(the_extended_fields_come_first)
 {
-    struct acpi_sleep sleep;
+    struct acpi_fixed acpi;
     start(2);
     memory[FADT + 172] = 1; /* system I/O */
     put(FADT + 176, 0x1804, 8);
     put(FADT + 140, DSDT, 8);
     put(FADT + 40, 0, 4);
     table(FADT, "FACP", 244);
-    CHECK_EQ(acpi_read_sleep(fake_phys_read, rsdp, &sleep), STATUS_OK);
-    CHECK(sleep.s5_found);
-    CHECK_EQ(sleep.control[0], 0x1804);
+    CHECK_EQ(acpi_read_fixed(fake_phys_read, rsdp, &acpi), STATUS_OK);
+    CHECK(acpi.s5_found);
+    CHECK_EQ(acpi.sleep_control[0], 0x1804);
 }
 
 /* A FADT of ACPI 1.0 ends before the extended fields: what follows it is not read as them. */
 TEST(a_short_fadt)
 {
-    struct acpi_sleep sleep;
+    struct acpi_fixed acpi;
     start(0);
     put(FADT + 140, 0x300000, 8);
     memory[FADT + 172] = 0;
     put(FADT + 176, 0xfed1f000, 8);
-    CHECK_EQ(acpi_read_sleep(fake_phys_read, rsdp, &sleep), STATUS_OK);
-    CHECK_EQ(sleep.control[0], 0xb004);
-    CHECK(sleep.s5_found);
+    CHECK_EQ(acpi_read_fixed(fake_phys_read, rsdp, &acpi), STATUS_OK);
+    CHECK_EQ(acpi.sleep_control[0], 0xb004);
+    CHECK(acpi.s5_found);
 }
