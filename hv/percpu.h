@@ -41,9 +41,7 @@ extern uint32_t cpu_count;
 
 static inline struct percpu *this_cpu(void)
 {
-    struct percpu *cpu;
-    __asm__("mov %%gs:0, %0" : "=r"(cpu));
-    return cpu;
+    return ops_gs_pointer();
 }
 
 /* Stacks of the TSS's interrupt stack table. */

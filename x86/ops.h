@@ -132,6 +132,14 @@ static inline void ops_unblock_nmi(void)
                      : "memory", "cc");
 }
 
+/* The pointer that GS's first eight bytes hold: to what is this CPU's own. */
+static inline void *ops_gs_pointer(void)
+{
+    void *pointer;
+    __asm__ volatile("mov %%gs:0, %0" : "=r"(pointer));
+    return pointer;
+}
+
 static inline uint64_t ops_rdtsc(void)
 {
     uint32_t low, high;

@@ -157,6 +157,13 @@ void ops_invlpg(uintptr_t address)
     fake.invlpgs++;
 }
 
+_Thread_local void *fake_gs_pointer;
+
+void *ops_gs_pointer(void)
+{
+    return fake_gs_pointer;
+}
+
 void ops_unblock_nmi(void)
 {
     fake.nmi_unblocks++;

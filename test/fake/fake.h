@@ -53,6 +53,9 @@ struct fake {
 extern struct fake fake;
 
 /* No MSR exists, every CPUID leaf is 0, every VMCS field reads as 0, the logs are empty. */
+/* What GS points to in this thread: its struct percpu. */
+extern _Thread_local void *fake_gs_pointer;
+
 void fake_reset(void);
 
 /* Makes an MSR exist. A read-only one faults when written. */
