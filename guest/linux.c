@@ -1,7 +1,10 @@
-/* See linux.h. */
-#include "guest/linux.h"
-
+/*
+ * Loading Linux by its 64-bit boot protocol: into the guest's own memory, so that it needs
+ * nothing of Keel's once it runs. Linux's Documentation/arch/x86/boot.rst, "64-bit Boot
+ * Protocol"; Documentation/arch/x86/zero-page.rst.
+ */
 #include "guest/bzimage.h"
+#include "guest/load.h"
 #include "lib/bits.h"
 #include "lib/format.h"
 #include "lib/log.h"
@@ -74,22 +77,18 @@ static void put(uint8_t *params, unsigned offset, uint64_t value, unsigned size)
 }
 
 /* Linux's memory map. False: it does not fit into the table. */
-static bool put_memory_map(uint8_t *params, const struct linux_machine *machine)
+static bool put_memory_map(uint8_t *params, const struct guest_machine *machine)
 {
-    static struct memmap map; /* too big for a stack; only ever used while one CPU runs */
-    memcpy(&map, machine->map, sizeof(map));
-    if (machine->reserve && memmap_add(&map, machine->reserved_start, machine->reserved_size,
-                                       MEMMAP_RESERVED) != STATUS_OK)
+    const struct memmap *map = guest_memory_map(machine);
+    if (map == NULL || map->count > E820_MAX)
         return false;
-    if (map.count > E820_MAX)
-        return false;
-    for (uint32_t i = 0; i < map.count; i++) {
+    for (uint32_t i = 0; i < map->count; i++) {
         unsigned at = PARAMS_E820_TABLE + i * E820_ENTRY_SIZE;
-        put(params, at, map.range[i].start, 8);
-        put(params, at + 8, map.range[i].end - map.range[i].start, 8);
-        put(params, at + 16, map.range[i].type, 4);
+        put(params, at, map->range[i].start, 8);
+        put(params, at + 8, map->range[i].end - map->range[i].start, 8);
+        put(params, at + 16, map->range[i].type, 4);
     }
-    put(params, PARAMS_E820_ENTRIES, map.count, 1);
+    put(params, PARAMS_E820_ENTRIES, map->count, 1);
     return true;
 }
 
@@ -127,7 +126,7 @@ static void put_screen(uint8_t *params, const struct screen *screen)
 }
 
 static void put_params(uint8_t *params, const uint8_t *head, const struct plan *plan,
-                       const struct linux_files *files, const struct linux_machine *machine)
+                       const struct guest_files *files, const struct guest_machine *machine)
 {
     memcpy(params + SETUP_HEADER_START, head + SETUP_HEADER_START, plan->image.header_size);
     put(params, PARAMS_TYPE_OF_LOADER, LOADER_UNDEFINED, 1);
@@ -135,20 +134,20 @@ static void put_params(uint8_t *params, const uint8_t *head, const struct plan *
     put(params, PARAMS_CMD_LINE_PTR, plan->block + BLOCK_COMMAND_LINE * PAGE_SIZE, 4);
     put(params, PARAMS_RAMDISK_IMAGE, plan->initrd, 4);
     put(params, PARAMS_EXT_RAMDISK_IMAGE, plan->initrd >> 32, 4);
-    put(params, PARAMS_RAMDISK_SIZE, files->initrd_size, 4);
-    put(params, PARAMS_EXT_RAMDISK_SIZE, files->initrd_size >> 32, 4);
+    put(params, PARAMS_RAMDISK_SIZE, files->initrd.size, 4);
+    put(params, PARAMS_EXT_RAMDISK_SIZE, files->initrd.size >> 32, 4);
     put(params, PARAMS_ACPI_RSDP_ADDR, machine->rsdp.value, 8);
     put_screen(params, machine->screen);
 }
 
 /* Finds a place for the kernel, the initrd and the block, none of which may touch another. */
-static enum status make_plan(const struct linux_files *files, const struct linux_machine *machine,
+static enum status make_plan(const struct guest_files *files, const struct guest_machine *machine,
                              struct plan *plan, char *why)
 {
     struct memmap_busy busy[] = {
         {machine->reserved_start, machine->reserved_size},
-        {files->kernel, files->kernel_size},
-        {files->initrd, files->initrd_size},
+        {files->kernel.start, files->kernel.size},
+        {files->initrd.start, files->initrd.size},
         {0, 0}, /* the block */
         {0, 0}, /* the kernel's new place */
     };
@@ -163,7 +162,7 @@ static enum status make_plan(const struct linux_files *files, const struct linux
 
     if (memmap_find_lowest(map, LOW_LIMIT, 4 * GIB, BLOCK_PAGES * PAGE_SIZE, PAGE_SIZE, busy,
                            ARRAY_LENGTH(busy), &plan->block) != STATUS_OK) {
-        format(why, LINUX_ERROR_SIZE, "too little memory: no %u KiB for Linux's boot parameters",
+        format(why, LOAD_ERROR_SIZE, "too little memory: no %u KiB for Linux's boot parameters",
                (unsigned)(BLOCK_PAGES * PAGE_SIZE / KIB));
         return STATUS_NO_MEMORY;
     }
@@ -176,20 +175,20 @@ static enum status make_plan(const struct linux_files *files, const struct linux
                            &plan->kernel) != STATUS_OK &&
         memmap_find_lowest(map, image->preferred, highest, image->init_size, image->alignment, busy,
                            ARRAY_LENGTH(busy), &plan->kernel) != STATUS_OK) {
-        format(why, LINUX_ERROR_SIZE, "too little memory: the kernel needs %lu MiB in one piece",
+        format(why, LOAD_ERROR_SIZE, "too little memory: the kernel needs %lu MiB in one piece",
                align_up(image->init_size, MIB) / MIB);
         return STATUS_NO_MEMORY;
     }
     busy[KERNEL] = (struct memmap_busy){plan->kernel, image->init_size};
 
-    plan->initrd = files->initrd;
-    if (files->initrd_size == 0 || files->initrd + files->initrd_size <= initrd_end)
+    plan->initrd = files->initrd.start;
+    if (files->initrd.size == 0 || files->initrd.start + files->initrd.size <= initrd_end)
         return STATUS_OK;
-    if (memmap_find_highest(map, MIB, initrd_end, files->initrd_size, PAGE_SIZE, busy,
+    if (memmap_find_highest(map, MIB, initrd_end, files->initrd.size, PAGE_SIZE, busy,
                             ARRAY_LENGTH(busy), &plan->initrd) != STATUS_OK) {
-        format(why, LINUX_ERROR_SIZE,
+        format(why, LOAD_ERROR_SIZE,
                "the initrd does not fit: no %lu MiB below 0x%lx, where this kernel wants it",
-               align_up(files->initrd_size, MIB) / MIB, initrd_end);
+               align_up(files->initrd.size, MIB) / MIB, initrd_end);
         return STATUS_NO_MEMORY;
     }
     return STATUS_OK;
@@ -201,7 +200,7 @@ static enum status check_command_line(const struct bzimage *image, const char *c
     size_t length = strlen(command_line);
     if (length <= image->command_line_max && length < PAGE_SIZE)
         return STATUS_OK;
-    format(why, LINUX_ERROR_SIZE, "the kernel's command line has %lu characters; it takes %u",
+    format(why, LOAD_ERROR_SIZE, "the kernel's command line has %lu characters; it takes %u",
            length, image->command_line_max);
     return STATUS_INVALID;
 }
@@ -225,50 +224,52 @@ static void write_tables(uint64_t block)
     }
 }
 
-enum status linux_load(const struct linux_files *files, const struct linux_machine *machine,
-                       struct linux_entry *entry, char why[LINUX_ERROR_SIZE])
+enum status linux_load(const struct guest_files *files, const struct guest_machine *machine,
+                       struct guest_entry *entry, char why[LOAD_ERROR_SIZE])
 {
     static uint8_t head[BZIMAGE_HEAD_SIZE];
     static uint8_t params[PAGE_SIZE];
     struct plan plan;
     const char *reason;
 
-    phys_read(head, HPA(files->kernel), min_u64(files->kernel_size, sizeof(head)));
-    enum status status = bzimage_parse(head, files->kernel_size, &plan.image, &reason);
+    phys_read(head, HPA(files->kernel.start), min_u64(files->kernel.size, sizeof(head)));
+    enum status status = bzimage_parse(head, files->kernel.size, &plan.image, &reason);
     if (status != STATUS_OK) {
-        format(why, LINUX_ERROR_SIZE, "the first module cannot be started as Linux: %s", reason);
+        format(why, LOAD_ERROR_SIZE, "the first module cannot be started as Linux: %s", reason);
         return status;
     }
-    status = check_command_line(&plan.image, files->command_line, why);
+    status = check_command_line(&plan.image, files->kernel.text, why);
     if (status == STATUS_OK)
         status = make_plan(files, machine, &plan, why);
     if (status != STATUS_OK)
         return status;
     memset(params, 0, sizeof(params));
     if (!put_memory_map(params, machine)) {
-        format(why, LINUX_ERROR_SIZE, "the memory map has more than %u ranges", E820_MAX);
+        format(why, LOAD_ERROR_SIZE, "the memory map has more than %u ranges", E820_MAX);
         return STATUS_NO_MEMORY;
     }
     put_params(params, head, &plan, files, machine);
 
-    if (plan.initrd != files->initrd)
-        phys_copy(HPA(plan.initrd), HPA(files->initrd), files->initrd_size);
-    phys_copy(HPA(plan.kernel), HPA(files->kernel + plan.image.setup_size), plan.image.kernel_size);
+    if (plan.initrd != files->initrd.start)
+        phys_copy(HPA(plan.initrd), HPA(files->initrd.start), files->initrd.size);
+    phys_copy(HPA(plan.kernel), HPA(files->kernel.start + plan.image.setup_size),
+              plan.image.kernel_size);
     phys_write(HPA(plan.block + BLOCK_PARAMS * PAGE_SIZE), params, sizeof(params));
-    phys_write(HPA(plan.block + BLOCK_COMMAND_LINE * PAGE_SIZE), files->command_line,
-               strlen(files->command_line) + 1);
+    phys_write(HPA(plan.block + BLOCK_COMMAND_LINE * PAGE_SIZE), files->kernel.text,
+               strlen(files->kernel.text) + 1);
     write_tables(plan.block);
 
-    *entry = (struct linux_entry){
+    *entry = (struct guest_entry){
+        .mode = GUEST_64BIT,
         .rip = plan.kernel + ENTRY_64_OFFSET,
-        .params = plan.block + BLOCK_PARAMS * PAGE_SIZE,
+        .rsi = plan.block + BLOCK_PARAMS * PAGE_SIZE,
         .cr3 = plan.block + BLOCK_PML4 * PAGE_SIZE,
         .gdt_base = plan.block + BLOCK_GDT * PAGE_SIZE,
         .gdt_limit = 4 * sizeof(uint64_t) - 1,
         .spare_page = plan.block + BLOCK_SPARE * PAGE_SIZE,
     };
     log_debug("kernel at 0x%lx (%lu KiB), initrd at 0x%lx (%lu KiB), parameters at 0x%lx",
-              plan.kernel, plan.image.init_size / KIB, plan.initrd, files->initrd_size / KIB,
+              plan.kernel, plan.image.init_size / KIB, plan.initrd, files->initrd.size / KIB,
               plan.block);
     return STATUS_OK;
 }

@@ -6,7 +6,7 @@
 
 extern const uint8_t bare_start[], bare_end[];
 
-void run_bare(const struct linux_entry *entry)
+void run_bare(const struct guest_entry *entry)
 {
     uint64_t page = entry->spare_page;
     uint64_t size = (uint64_t)(bare_end - bare_start);
@@ -20,8 +20,7 @@ void run_bare(const struct linux_entry *entry)
     register uint64_t pointer_at __asm__("r8") = page + size;
     __asm__ volatile("jmp *%%rdi"
                      :
-                     : "D"(page), "S"(entry->params), "d"(entry->cr3), "c"(entry->rip),
-                       "r"(pointer_at)
+                     : "D"(page), "S"(entry->rsi), "d"(entry->cr3), "c"(entry->rip), "r"(pointer_at)
                      : "memory");
     __builtin_unreachable();
 }

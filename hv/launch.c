@@ -110,7 +110,7 @@ const char *launch_check(struct percpu *cpu, const struct platform *platform)
 }
 
 const char *launch_vmx(struct percpu *cpu, const struct platform *platform,
-                       const struct linux_entry *entry)
+                       const struct guest_entry *entry)
 {
     const struct vmx_caps *caps = &platform->caps;
     const char *why;
@@ -138,8 +138,14 @@ const char *launch_vmx(struct percpu *cpu, const struct platform *platform,
     vmx_vmcs_init(vcpu, caps, &platform->controls, &host, &vmx_guest, cpu->vmcs,
                   space_pointer(cpu->vmcs));
     if (cpu->index == 0) {
-        vmx_set_guest_64bit(vcpu, caps, entry->rip, entry->cr3, entry->gdt_base, entry->gdt_limit);
-        vcpu->regs.rsi = entry->params;
+        if (entry->mode == GUEST_64BIT)
+            vmx_set_guest_64bit(vcpu, caps, entry->rip, entry->cr3);
+        else
+            vmx_set_guest_32bit(vcpu, caps, entry->rip);
+        vmx_set_guest_gdt(entry->gdt_base, entry->gdt_limit);
+        vcpu->regs.rax = entry->rax;
+        vcpu->regs.rbx = entry->rbx;
+        vcpu->regs.rsi = entry->rsi;
     } else {
         vmx_set_guest_init(vcpu, caps);
         kick_park(cpu);

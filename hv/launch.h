@@ -2,7 +2,7 @@
 #ifndef KEEL_HV_LAUNCH_H
 #define KEEL_HV_LAUNCH_H
 
-#include "guest/linux.h"
+#include "guest/load.h"
 #include "hv/percpu.h"
 #include "hv/platform.h"
 #include "mm/space.h"
@@ -28,12 +28,12 @@ const char *launch_check(struct percpu *cpu, const struct platform *platform);
  * waiting for SIPI. NULL, or what failed; the CPU is then as before.
  */
 const char *launch_vmx(struct percpu *cpu, const struct platform *platform,
-                       const struct linux_entry *entry);
+                       const struct guest_entry *entry);
 
 /* Runs the guest on this CPU. */
 NORETURN void run_guest(struct percpu *cpu);
 
 /* Gives the machine to Linux without Keel, which is gone with this call. */
-NORETURN void run_bare(const struct linux_entry *entry);
+NORETURN void run_bare(const struct guest_entry *entry);
 
 #endif

@@ -24,7 +24,7 @@ static struct percpu boot_cpu;
 static struct options options;
 static struct platform platform;
 static struct home home;
-static struct linux_entry entry;
+static struct guest_entry entry;
 
 /* What the machine or its configuration lacks, in one line. */
 static NORETURN void give_up(const char *why)
@@ -95,16 +95,15 @@ static void move_home(const struct boot_info *info, uint64_t image_start)
              home.size / KIB, space_image_span() / KIB);
 }
 
-static enum status load_linux(const struct boot_info *info, bool reserve, char *why)
+static enum status load_guest(const struct boot_info *info, bool reserve, char *why)
 {
-    const struct linux_files files = {
-        .kernel = info->module[MODULE_KERNEL].start,
-        .kernel_size = info->module[MODULE_KERNEL].size,
-        .command_line = info->module[MODULE_KERNEL].command_line,
-        .initrd = info->module[MODULE_INITRD].start,
-        .initrd_size = info->module[MODULE_INITRD].size,
+    const struct boot_module *kernel = &info->module[MODULE_KERNEL];
+    const struct boot_module *initrd = &info->module[MODULE_INITRD];
+    const struct guest_files files = {
+        .kernel = {kernel->start, kernel->size, kernel->command_line},
+        .initrd = {initrd->start, initrd->size, initrd->command_line},
     };
-    const struct linux_machine machine = {
+    const struct guest_machine machine = {
         .map = &info->map,
         .reserved_start = home.start,
         .reserved_size = home.size,
@@ -112,14 +111,16 @@ static enum status load_linux(const struct boot_info *info, bool reserve, char *
         .rsdp = platform.rsdp,
         .screen = &info->screen,
     };
-    return linux_load(&files, &machine, &entry, why);
+    return guest_load(&files, &machine, &entry, why);
 }
 
 static NORETURN void start_without_keel(const struct boot_info *info)
 {
-    static char text[LINUX_ERROR_SIZE];
-    if (load_linux(info, false, text) != STATUS_OK)
+    static char text[LOAD_ERROR_SIZE];
+    if (load_guest(info, false, text) != STATUS_OK)
         give_up(text);
+    if (entry.mode != GUEST_64BIT)
+        give_up("a Multiboot payload is started by Keel only: without it, GRUB's multiboot can");
     log_warning("Linux starts without Keel, at TSC %lu", ops_rdtsc());
     console_hand_over();
     run_bare(&entry);
@@ -186,7 +187,7 @@ static enum status start_cpus(const struct boot_info *info, const char **why)
 
 void hv_main(struct boot_info *info, uint64_t image_start, const char *parse_error)
 {
-    static char text[LINUX_ERROR_SIZE];
+    static char text[LOAD_ERROR_SIZE];
     const char *missing = NULL;
     const char *why;
 
@@ -213,7 +214,7 @@ void hv_main(struct boot_info *info, uint64_t image_start, const char *parse_err
     else
         why = smp_do_phase(PHASE_CHECK);
     if (why == NULL) {
-        if (load_linux(info, true, text) != STATUS_OK)
+        if (load_guest(info, true, text) != STATUS_OK)
             give_up(text);
         why = smp_do_phase(PHASE_VMX);
     }
@@ -224,8 +225,9 @@ void hv_main(struct boot_info *info, uint64_t image_start, const char *parse_err
     platform_hide_s3(&platform);
 
     log_debug("%u frames are left", space_frames()->free);
-    log_info("Linux starts on %u CPU%s, at TSC %lu", cpu_count, cpu_count == 1 ? "" : "s",
-             ops_rdtsc());
+    log_info("%s starts on %u CPU%s, at TSC %lu",
+             entry.mode == GUEST_64BIT ? "Linux" : "the payload", cpu_count,
+             cpu_count == 1 ? "" : "s", ops_rdtsc());
     console_hand_over();
     (void)smp_do_phase(PHASE_RUN);
     run_guest(&boot_cpu);

@@ -17,6 +17,7 @@
 /* Access rights as the VMCS has them. SDM Vol. 3C, "Guest Register State", Table "Format of Access
  * Rights". */
 #define RIGHTS_CODE64   0xa09b
+#define RIGHTS_CODE32   0xc09b
 #define RIGHTS_DATA     0xc093
 #define RIGHTS_CODE16   0x009b
 #define RIGHTS_DATA16   0x0093
@@ -175,35 +176,55 @@ static void set_segment(enum vmcs_field selector_field, uint16_t selector, uint6
     vmcs_write((enum vmcs_field)(VMCS_GUEST_ES_ACCESS_RIGHTS + offset), rights);
 }
 
-void vmx_set_guest_64bit(struct vcpu *vcpu, const struct vmx_caps *caps, uint64_t rip, uint64_t cr3,
-                         uint64_t gdt_base, uint16_t gdt_limit)
+/* CR0 and CR4 as the guest sees them; what VMX operation wants beside that is hidden. */
+static void set_control_registers(const struct vmx_caps *caps, uint64_t cr0, uint64_t cr4)
 {
-    uint64_t cr0 = CR0_PE | CR0_ET | CR0_PG;
-
     vmcs_write(VMCS_CR0_READ_SHADOW, cr0);
     vmcs_write(VMCS_GUEST_CR0, cr0 | CR0_NE);
-    vmcs_write(VMCS_CR4_READ_SHADOW, CR4_PAE);
-    vmcs_write(VMCS_GUEST_CR4, CR4_PAE | caps->cr4_fixed0);
-    vmcs_write(VMCS_GUEST_CR3, cr3);
-    vmcs_write(VMCS_ENTRY_CONTROLS, vcpu->entry_controls | ENTRY_IA32E_MODE_GUEST);
-    vmcs_write(VMCS_GUEST_IA32_EFER, EFER_LME | EFER_LMA);
+    vmcs_write(VMCS_CR4_READ_SHADOW, cr4);
+    vmcs_write(VMCS_GUEST_CR4, cr4 | caps->cr4_fixed0);
+}
 
-    set_segment(VMCS_GUEST_CS_SELECTOR, SELECTOR_CODE, 0, UINT32_MAX, RIGHTS_CODE64);
+/* Flat segments, and nothing pending: what the modes that a loader starts in share. */
+static void set_flat(uint64_t rip, uint32_t code_rights)
+{
+    set_segment(VMCS_GUEST_CS_SELECTOR, SELECTOR_CODE, 0, UINT32_MAX, code_rights);
     set_segment(VMCS_GUEST_SS_SELECTOR, SELECTOR_DATA, 0, UINT32_MAX, RIGHTS_DATA);
     set_segment(VMCS_GUEST_DS_SELECTOR, SELECTOR_DATA, 0, UINT32_MAX, RIGHTS_DATA);
     set_segment(VMCS_GUEST_ES_SELECTOR, SELECTOR_DATA, 0, UINT32_MAX, RIGHTS_DATA);
-    set_segment(VMCS_GUEST_FS_SELECTOR, 0, 0, 0, RIGHTS_UNUSABLE);
-    set_segment(VMCS_GUEST_GS_SELECTOR, 0, 0, 0, RIGHTS_UNUSABLE);
+    set_segment(VMCS_GUEST_FS_SELECTOR, SELECTOR_DATA, 0, UINT32_MAX, RIGHTS_DATA);
+    set_segment(VMCS_GUEST_GS_SELECTOR, SELECTOR_DATA, 0, UINT32_MAX, RIGHTS_DATA);
     set_segment(VMCS_GUEST_LDTR_SELECTOR, 0, 0, 0, RIGHTS_UNUSABLE);
     set_segment(VMCS_GUEST_TR_SELECTOR, 0, 0, 0xffff, RIGHTS_TSS_BUSY);
-    vmcs_write(VMCS_GUEST_GDTR_BASE, gdt_base);
-    vmcs_write(VMCS_GUEST_GDTR_LIMIT, gdt_limit);
     vmcs_write(VMCS_GUEST_IDTR_BASE, 0);
     vmcs_write(VMCS_GUEST_IDTR_LIMIT, 0);
-
     vmcs_write(VMCS_GUEST_RIP, rip);
     write_fresh_state();
     vmcs_write(VMCS_GUEST_ACTIVITY_STATE, ACTIVITY_ACTIVE);
+}
+
+void vmx_set_guest_64bit(struct vcpu *vcpu, const struct vmx_caps *caps, uint64_t rip, uint64_t cr3)
+{
+    set_control_registers(caps, CR0_PE | CR0_ET | CR0_PG, CR4_PAE);
+    vmcs_write(VMCS_GUEST_CR3, cr3);
+    vmcs_write(VMCS_ENTRY_CONTROLS, vcpu->entry_controls | ENTRY_IA32E_MODE_GUEST);
+    vmcs_write(VMCS_GUEST_IA32_EFER, EFER_LME | EFER_LMA);
+    set_flat(rip, RIGHTS_CODE64);
+}
+
+void vmx_set_guest_32bit(struct vcpu *vcpu, const struct vmx_caps *caps, uint64_t rip)
+{
+    set_control_registers(caps, CR0_PE | CR0_ET, 0);
+    vmcs_write(VMCS_GUEST_CR3, 0);
+    vmcs_write(VMCS_ENTRY_CONTROLS, vcpu->entry_controls & ~(uint64_t)ENTRY_IA32E_MODE_GUEST);
+    vmcs_write(VMCS_GUEST_IA32_EFER, 0);
+    set_flat(rip, RIGHTS_CODE32);
+}
+
+void vmx_set_guest_gdt(uint64_t base, uint16_t limit)
+{
+    vmcs_write(VMCS_GUEST_GDTR_BASE, base);
+    vmcs_write(VMCS_GUEST_GDTR_LIMIT, limit);
 }
 
 /*
@@ -227,11 +248,8 @@ void vmx_set_guest_init(struct vcpu *vcpu, const struct vmx_caps *caps)
     vmcs_write(VMCS_ENTRY_CONTROLS, vcpu->entry_controls & ~(uint64_t)ENTRY_IA32E_MODE_GUEST);
     vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, 0);
     uint64_t caching = ops_read_cr0() & (CR0_CD | CR0_NW);
-    vmcs_write(VMCS_CR0_READ_SHADOW, CR0_ET | caching);
-    vmcs_write(VMCS_GUEST_CR0, CR0_ET | CR0_NE | caching);
+    set_control_registers(caps, CR0_ET | caching, 0);
     vmcs_write(VMCS_GUEST_CR3, 0);
-    vmcs_write(VMCS_CR4_READ_SHADOW, 0);
-    vmcs_write(VMCS_GUEST_CR4, caps->cr4_fixed0);
     vmcs_write(VMCS_GUEST_IA32_EFER, 0);
 
     set_segment(VMCS_GUEST_CS_SELECTOR, 0xf000, 0xffff0000, 0xffff, RIGHTS_CODE16);
@@ -242,8 +260,7 @@ void vmx_set_guest_init(struct vcpu *vcpu, const struct vmx_caps *caps)
     set_segment(VMCS_GUEST_GS_SELECTOR, 0, 0, 0xffff, RIGHTS_DATA16);
     set_segment(VMCS_GUEST_LDTR_SELECTOR, 0, 0, 0xffff, RIGHTS_LDT);
     set_segment(VMCS_GUEST_TR_SELECTOR, 0, 0, 0xffff, RIGHTS_TSS_BUSY);
-    vmcs_write(VMCS_GUEST_GDTR_BASE, 0);
-    vmcs_write(VMCS_GUEST_GDTR_LIMIT, 0xffff);
+    vmx_set_guest_gdt(0, 0xffff);
     vmcs_write(VMCS_GUEST_IDTR_BASE, 0);
     vmcs_write(VMCS_GUEST_IDTR_LIMIT, 0xffff);
     vmcs_write(VMCS_GUEST_RIP, 0xfff0);

@@ -54,12 +54,15 @@ void vmx_vmcs_init(struct vcpu *vcpu, const struct vmx_caps *caps,
                    const struct vmx_guest *guest, hpa_t vmcs, void *memory);
 
 /*
- * Guest state: 64-bit mode with flat segments of the selectors that Linux's boot protocol
- * names, interrupts off. What the guest inherits from the machine (MSRs, debug registers)
- * is read from this CPU.
+ * Guest state: 64-bit mode on the page tables at cr3, or protected mode without paging;
+ * flat segments of the selectors SELECTOR_CODE and SELECTOR_DATA, interrupts off.
  */
-void vmx_set_guest_64bit(struct vcpu *vcpu, const struct vmx_caps *caps, uint64_t rip, uint64_t cr3,
-                         uint64_t gdt_base, uint16_t gdt_limit);
+void vmx_set_guest_64bit(struct vcpu *vcpu, const struct vmx_caps *caps, uint64_t rip,
+                         uint64_t cr3);
+void vmx_set_guest_32bit(struct vcpu *vcpu, const struct vmx_caps *caps, uint64_t rip);
+
+/* The GDT that has those segments. */
+void vmx_set_guest_gdt(uint64_t base, uint16_t limit);
 
 /*
  * Guest state as an INIT leaves it: real mode at the reset vector, waiting for a SIPI. The

@@ -11,6 +11,7 @@
 #define SELECTOR_DATA 0x18
 #define SELECTOR_TSS  0x20
 
+#define GDT_CODE32 UINT64_C(0x00cf9b000000ffff)
 #define GDT_CODE64 UINT64_C(0x00af9b000000ffff)
 #define GDT_DATA   UINT64_C(0x00cf93000000ffff)
 

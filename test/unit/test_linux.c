@@ -5,7 +5,7 @@
 #include "unit.h"
 
 #include "guest/bzimage.h"
-#include "guest/linux.h"
+#include "guest/load.h"
 #include "kernel_image.h"
 #include "lib/bits.h"
 #include "phys.h"
@@ -18,10 +18,10 @@ static uint8_t *ram;
 static uint8_t *before;
 static struct memmap map;
 static struct screen screen;
-static struct linux_files files;
-static struct linux_machine machine;
-static struct linux_entry entry;
-static char why[LINUX_ERROR_SIZE];
+static struct guest_files files;
+static struct guest_machine machine;
+static struct guest_entry entry;
+static char why[LOAD_ERROR_SIZE];
 
 /* GRUB's layout: the kernel's file at 24 MiB, the initrd behind it, Keel's home on top. */
 static void start(void)
@@ -38,25 +38,24 @@ static void start(void)
     CHECK_EQ(memmap_add(&map, 0xf0000, 0x10000, MEMMAP_RESERVED), STATUS_OK);
     CHECK_EQ(memmap_add(&map, MIB, RAM_SIZE - MIB, MEMMAP_RAM), STATUS_OK);
     screen = (struct screen){0};
-    files = (struct linux_files){.kernel = 64 * MIB,
-                                 .kernel_size = KERNEL_SIZE,
-                                 .command_line = "console=ttyS0 quiet",
-                                 .initrd = 72 * MIB,
-                                 .initrd_size = 2 * MIB + 77};
-    machine = (struct linux_machine){.map = &map,
+    files = (struct guest_files){
+        .kernel = {64 * MIB, KERNEL_SIZE, "console=ttyS0 quiet"},
+        .initrd = {72 * MIB, 2 * MIB + 77, ""},
+    };
+    machine = (struct guest_machine){.map = &map,
                                      .reserved_start = RAM_SIZE - HOME_SIZE,
                                      .reserved_size = HOME_SIZE,
                                      .reserve = true,
                                      .rsdp = HPA(0xf5a80),
                                      .screen = &screen};
-    kernel_make(ram + files.kernel, KERNEL_SIZE);
-    for (uint64_t i = 0; i < files.initrd_size; i++)
-        ram[files.initrd + i] = (uint8_t)(i * 13 + i / 509);
+    kernel_make(ram + files.kernel.start, KERNEL_SIZE);
+    for (uint64_t i = 0; i < files.initrd.size; i++)
+        ram[files.initrd.start + i] = (uint8_t)(i * 13 + i / 509);
 }
 
 static uint8_t *kernel_header(void)
 {
-    return ram + files.kernel;
+    return ram + files.kernel.start;
 }
 
 static void load(void)
@@ -80,7 +79,7 @@ static void expect_refused(void)
 static uint64_t param(unsigned offset, unsigned size)
 {
     uint64_t value = 0;
-    memcpy(&value, fake_phys_at(entry.params, PAGE_SIZE) + offset, size);
+    memcpy(&value, fake_phys_at(entry.rsi, PAGE_SIZE) + offset, size);
     return value;
 }
 
@@ -108,15 +107,15 @@ static void check_loaded(void)
 {
     uint64_t kernel = entry.rip - 0x200; /* "the 64-bit entry point is at 0x200" */
     uint64_t initrd = param(0x218, 4) | param(0xc0, 4) << 32;
-    uint64_t kernel_bytes = files.kernel_size - KERNEL_SETUP_SIZE;
+    uint64_t kernel_bytes = files.kernel.size - KERNEL_SETUP_SIZE;
     uint64_t home_end = machine.reserved_start + machine.reserved_size;
 
-    CHECK(memcmp(ram + kernel, before + files.kernel + KERNEL_SETUP_SIZE, kernel_bytes) == 0);
-    CHECK_EQ(param(0x21c, 4) | param(0xc4, 4) << 32, files.initrd_size);
-    if (files.initrd_size > 0) {
-        CHECK(memcmp(ram + initrd, before + files.initrd, files.initrd_size) == 0);
-        CHECK(initrd + files.initrd_size - 1 <= 0x7fffffff);
-        CHECK(!ranges_overlap(kernel, 0x2000000, initrd, files.initrd_size));
+    CHECK(memcmp(ram + kernel, before + files.kernel.start + KERNEL_SETUP_SIZE, kernel_bytes) == 0);
+    CHECK_EQ(param(0x21c, 4) | param(0xc4, 4) << 32, files.initrd.size);
+    if (files.initrd.size > 0) {
+        CHECK(memcmp(ram + initrd, before + files.initrd.start, files.initrd.size) == 0);
+        CHECK(initrd + files.initrd.size - 1 <= 0x7fffffff);
+        CHECK(!ranges_overlap(kernel, 0x2000000, initrd, files.initrd.size));
     }
     CHECK(memmap_all(&map, kernel, 0x2000000, MEMMAP_RAM));
     CHECK(!ranges_overlap(kernel, 0x2000000, machine.reserved_start, machine.reserved_size));
@@ -124,7 +123,7 @@ static void check_loaded(void)
     CHECK(home_end <= RAM_SIZE);
 
     /* What the guest begins with overlaps neither the kernel nor the initrd. */
-    const uint64_t pages[] = {entry.params,
+    const uint64_t pages[] = {entry.rsi,
                               param(0x228, 4),
                               entry.cr3,
                               entry.gdt_base,
@@ -133,8 +132,8 @@ static void check_loaded(void)
     for (unsigned i = 0; i < ARRAY_LENGTH(pages); i++) {
         uint64_t page = align_down(pages[i], PAGE_SIZE);
         CHECK(!ranges_overlap(page, PAGE_SIZE, kernel, 0x2000000));
-        CHECK(files.initrd_size == 0 ||
-              !ranges_overlap(page, PAGE_SIZE, initrd, files.initrd_size));
+        CHECK(files.initrd.size == 0 ||
+              !ranges_overlap(page, PAGE_SIZE, initrd, files.initrd.size));
         CHECK(memmap_all(&map, page, PAGE_SIZE, MEMMAP_RAM));
     }
 
@@ -143,14 +142,14 @@ static void check_loaded(void)
     CHECK_EQ(param(0x206, 2), 0x020f);
     CHECK_EQ(param(0x230, 4), 0x200000);
     CHECK(param(0x210, 1) != 0); /* type_of_loader */
-    CHECK_STR((const char *)fake_phys_at(param(0x228, 4), 2048), files.command_line);
+    CHECK_STR((const char *)fake_phys_at(param(0x228, 4), 2048), files.kernel.text);
     CHECK_EQ(param(0x070, 8), machine.rsdp.value);
     for (unsigned i = 0x26c; i < 0x290; i++) /* behind the header's end: zero, not the file's */
         CHECK_EQ(param(i, 1), 0);
     CHECK_EQ(param(0x1ef, 1), 0); /* sentinel */
 
     /* "%rsi must hold the base address of struct boot_params", tables for all that is used */
-    const uint64_t used[] = {kernel, kernel + 0x1ffffff, entry.params, param(0x228, 4),
+    const uint64_t used[] = {kernel, kernel + 0x1ffffff, entry.rsi, param(0x228, 4),
                              initrd, entry.gdt_base,     entry.cr3};
     for (unsigned i = 0; i < ARRAY_LENGTH(used); i++)
         CHECK_EQ(translate(used[i]), used[i]);
@@ -168,7 +167,7 @@ TEST(a_plain_load)
     start();
     load();
     CHECK_EQ(entry.rip, 0x1000000 + 0x200); /* pref_address is free */
-    CHECK_EQ(param(0x218, 4), files.initrd);
+    CHECK_EQ(param(0x218, 4), files.initrd.start);
     check_loaded();
 }
 
@@ -203,8 +202,8 @@ TEST(the_memory_map_without_keel)
 TEST(the_preferred_place_is_taken)
 {
     start();
-    memmove(ram + 20 * MIB, ram + files.kernel, KERNEL_SIZE);
-    files.kernel = 20 * MIB;
+    memmove(ram + 20 * MIB, ram + files.kernel.start, KERNEL_SIZE);
+    files.kernel.start = 20 * MIB;
     load();
     check_loaded();
 }
@@ -217,8 +216,8 @@ TEST(a_relocatable_kernel_never_goes_below_its_preferred_address)
 {
     start();
     kernel_put(kernel_header(), 0x260, 0x800000, 4); /* would fit from 1 to 16 MiB */
-    memmove(ram + 18 * MIB, ram + files.initrd, files.initrd_size);
-    files.initrd = 18 * MIB;
+    memmove(ram + 18 * MIB, ram + files.initrd.start, files.initrd.size);
+    files.initrd.start = 18 * MIB;
     load();
     CHECK(entry.rip - 0x200 >= 0x1000000);
 }
@@ -231,8 +230,8 @@ TEST(a_kernel_that_cannot_move)
     CHECK_EQ(entry.rip, 0x1000200);
     start();
     kernel_header()[0x234] = 0;
-    memmove(ram + 20 * MIB, ram + files.initrd, files.initrd_size);
-    files.initrd = 20 * MIB;
+    memmove(ram + 20 * MIB, ram + files.initrd.start, files.initrd.size);
+    files.initrd.start = 20 * MIB;
     expect_refused();
 }
 
@@ -242,8 +241,8 @@ TEST(an_initrd_that_lies_too_high_is_moved)
     kernel_put(kernel_header(), 0x22c, 70 * MIB - 1, 4);
     load();
     uint64_t initrd = param(0x218, 4);
-    CHECK(initrd != files.initrd);
-    CHECK(initrd + files.initrd_size <= 70 * MIB);
+    CHECK(initrd != files.initrd.start);
+    CHECK(initrd + files.initrd.size <= 70 * MIB);
     check_loaded();
     start();
     kernel_put(kernel_header(), 0x22c, 2 * MIB, 4);
@@ -257,7 +256,7 @@ TEST(an_initrd_is_not_moved_over_the_kernel)
     start();
     kernel_put(kernel_header(), 0x22c, 47 * MIB - 1, 4);
     load();
-    CHECK(param(0x218, 4) + files.initrd_size <= 0x1000000);
+    CHECK(param(0x218, 4) + files.initrd.size <= 0x1000000);
     check_loaded();
 }
 
@@ -265,8 +264,8 @@ TEST(an_initrd_is_not_moved_over_the_kernel)
 TEST(a_kernel_is_not_copied_over_its_own_file)
 {
     start();
-    memmove(ram + 15 * MIB, ram + files.kernel, KERNEL_SIZE);
-    files.kernel = 15 * MIB;
+    memmove(ram + 15 * MIB, ram + files.kernel.start, KERNEL_SIZE);
+    files.kernel.start = 15 * MIB;
     load();
     check_loaded();
 }
@@ -274,7 +273,7 @@ TEST(a_kernel_is_not_copied_over_its_own_file)
 TEST(no_initrd)
 {
     start();
-    files.initrd = files.initrd_size = 0;
+    files.initrd.start = files.initrd.size = 0;
     load();
     check_loaded();
     CHECK_EQ(param(0x21c, 4), 0);
@@ -292,26 +291,26 @@ TEST(command_lines)
 {
     static char text[PAGE_SIZE + 8];
     start();
-    files.command_line = "";
+    files.kernel.text = "";
     load();
     check_loaded();
     start(); /* "cmdline_size: the maximum size without the terminating zero" */
     memset(text, 'x', 2047);
     text[2047] = '\0';
-    files.command_line = text;
+    files.kernel.text = text;
     load();
     check_loaded();
     start();
     text[2047] = 'x';
     text[2048] = '\0';
-    files.command_line = text;
+    files.kernel.text = text;
     expect_refused();
     CHECK(strstr(why, "command line") != NULL);
     start();
     kernel_put(kernel_header(), 0x238, UINT32_MAX, 4);
     memset(text, 'x', PAGE_SIZE);
     text[PAGE_SIZE] = '\0';
-    files.command_line = text;
+    files.kernel.text = text;
     expect_refused();
 }
 
@@ -321,10 +320,10 @@ TEST(files_that_are_no_kernel)
     kernel_header()[0x202] = 0;
     expect_refused();
     start();
-    files.kernel_size = 100;
+    files.kernel.size = 100;
     expect_refused();
     start();
-    files.kernel_size = 0;
+    files.kernel.size = 0;
     expect_refused();
     start();
     kernel_put(kernel_header(), 0x206, 0x204, 2);
@@ -408,25 +407,25 @@ TEST(random_places)
         start();
         uint64_t kernel = PAGE_SIZE * (256 + unit_random_below(40000));
         uint64_t initrd = PAGE_SIZE * (256 + unit_random_below(40000));
-        if (ranges_overlap(kernel, KERNEL_SIZE, initrd, files.initrd_size))
+        if (ranges_overlap(kernel, KERNEL_SIZE, initrd, files.initrd.size))
             continue;
-        uint8_t *kernel_copy = malloc(KERNEL_SIZE), *initrd_copy = malloc(files.initrd_size);
-        memcpy(kernel_copy, ram + files.kernel, KERNEL_SIZE);
-        memcpy(initrd_copy, ram + files.initrd, files.initrd_size);
+        uint8_t *kernel_copy = malloc(KERNEL_SIZE), *initrd_copy = malloc(files.initrd.size);
+        memcpy(kernel_copy, ram + files.kernel.start, KERNEL_SIZE);
+        memcpy(initrd_copy, ram + files.initrd.start, files.initrd.size);
         memcpy(ram + kernel, kernel_copy, KERNEL_SIZE);
-        memcpy(ram + initrd, initrd_copy, files.initrd_size);
+        memcpy(ram + initrd, initrd_copy, files.initrd.size);
         free(kernel_copy);
         free(initrd_copy);
-        files.kernel = kernel;
-        files.initrd = initrd;
+        files.kernel.start = kernel;
+        files.initrd.start = initrd;
         machine.reserved_start = SIZE_2M * (1 + unit_random_below(94));
         if (ranges_overlap(kernel, KERNEL_SIZE, machine.reserved_start, HOME_SIZE) ||
-            ranges_overlap(initrd, files.initrd_size, machine.reserved_start, HOME_SIZE))
+            ranges_overlap(initrd, files.initrd.size, machine.reserved_start, HOME_SIZE))
             continue;
         for (unsigned i = 0; i < 4; i++) {
             uint64_t hole = PAGE_SIZE * (256 + unit_random_below(40000));
             if (!ranges_overlap(kernel, KERNEL_SIZE, hole, MIB) &&
-                !ranges_overlap(initrd, files.initrd_size, hole, MIB))
+                !ranges_overlap(initrd, files.initrd.size, hole, MIB))
                 CHECK_EQ(memmap_add(&map, hole, MIB, MEMMAP_RESERVED), STATUS_OK);
         }
         if (round % 2 == 0) /* no low memory: all must go where the files are */
