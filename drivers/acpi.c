@@ -135,18 +135,25 @@ enum status acpi_find_table(acpi_read_fn read, uint64_t rsdp, const char signatu
     return STATUS_INVALID;
 }
 
-/* A port from the extended field or, where that is 0, from the old one. */
-static enum status fadt_port(const uint8_t *fadt, unsigned old, unsigned extended, uint16_t *port)
+/* A port from the extended field; 0: none. */
+static enum status extended_port(const uint8_t *fadt, unsigned field, uint16_t *port)
 {
-    uint64_t address = get(fadt, extended + GAS_ADDRESS, 8);
-    if (address != 0 && fadt[extended] != GAS_SPACE_IO)
+    uint64_t address = get(fadt, field + GAS_ADDRESS, 8);
+    *port = 0;
+    if (address != 0 && fadt[field] != GAS_SPACE_IO)
         return STATUS_NO_SUPPORT;
-    if (address == 0)
-        address = get(fadt, old, 4);
-    if (address > UINT16_MAX - 1)
+    if (address >= UINT16_MAX)
         return STATUS_INVALID;
     *port = (uint16_t)address;
     return STATUS_OK;
+}
+
+/* A port from the old field; 0: none. */
+static enum status old_port(const uint8_t *fadt, unsigned field, uint16_t *port)
+{
+    uint64_t address = get(fadt, field, 4);
+    *port = address < UINT16_MAX ? (uint16_t)address : 0;
+    return address < UINT16_MAX ? STATUS_OK : STATUS_INVALID;
 }
 
 /* An integer of a package that fits a byte. */
@@ -159,19 +166,31 @@ static bool aml_small_integer(const uint8_t *aml, unsigned *at, uint8_t *value)
     return byte <= 1 || byte == AML_BYTE_PREFIX;
 }
 
-/* Name(_Sx_, Package(n) {type a, type b, ...}), from behind the name. */
-static void read_package(const uint8_t aml[16], struct acpi_fixed *fixed)
+/* Name(_Sx_, Package(n) {type a, type b, ...}), from behind the name. False: it is not such. */
+static bool read_package(const uint8_t aml[16], struct acpi_fixed *fixed)
 {
     unsigned at = 1;
-    uint8_t type;
+    uint8_t type[2];
     if (aml[0] != AML_PACKAGE)
-        return;
+        return false;
     at += 1u + (aml[at] >> 6); /* the package's length: 1 to 4 bytes */
     uint8_t count = aml[at++];
-    for (unsigned i = 0; i < 2 && i < count; i++) {
-        if (!aml_small_integer(aml, &at, &type))
-            return;
-        fixed->sleep_allowed[i] |= (uint8_t)BIT(type & ACPI_SLP_TYP_MASK);
+    if (count < 2 || !aml_small_integer(aml, &at, &type[0]) ||
+        !aml_small_integer(aml, &at, &type[1]))
+        return false;
+    for (unsigned i = 0; i < ACPI_SLEEP_PORTS; i++)
+        fixed->sleep_allowed[i] |= (uint8_t)BIT(type[i % 2] & ACPI_SLP_TYP_MASK);
+    return true;
+}
+
+static void add_s3(struct acpi_fixed *fixed, uint64_t name, uint64_t table)
+{
+    unsigned i = 0;
+    while (i < ACPI_S3_NAMES && fixed->s3_name[i] != 0)
+        i++;
+    if (i < ACPI_S3_NAMES) {
+        fixed->s3_name[i] = name;
+        fixed->s3_table[i] = table;
     }
 }
 
@@ -183,12 +202,11 @@ static void read_name(const uint8_t *aml, uint64_t address, uint64_t table,
     case '1':
     case '4':
     case '5':
-        read_package(aml + 4, fixed);
-        fixed->s5_found = fixed->s5_found || aml[2] == '5';
+        if (read_package(aml + 4, fixed) && aml[2] == '5')
+            fixed->s5_found = true;
         break;
     case '3':
-        fixed->s3_name = address;
-        fixed->s3_table = table;
+        add_s3(fixed, address, table);
         break;
     default:
         break;
@@ -233,15 +251,6 @@ enum status acpi_read_fixed(acpi_read_fn read, uint64_t rsdp, struct acpi_fixed 
         return status;
     if (!read(fadt, address, min_u64(size, sizeof(fadt))))
         return STATUS_INVALID;
-    if ((get(fadt, FADT_FLAGS, 4) & FADT_HW_REDUCED) != 0)
-        return STATUS_NO_SUPPORT;
-    status = fadt_port(fadt, FADT_PM1A_CNT, FADT_X_PM1A_CNT, &fixed->sleep_control[0]);
-    if (status == STATUS_OK)
-        status = fadt_port(fadt, FADT_PM1B_CNT, FADT_X_PM1B_CNT, &fixed->sleep_control[1]);
-    if (status != STATUS_OK)
-        return status;
-    if (fadt_port(fadt, FADT_PM_TMR, FADT_X_PM_TMR, &fixed->timer) != STATUS_OK)
-        fixed->timer = 0;
 
     uint64_t dsdt = get(fadt, FADT_X_DSDT, 8) != 0 ? get(fadt, FADT_X_DSDT, 8)
                                                    : get(fadt, FADT_DSDT, 4);
@@ -249,7 +258,20 @@ enum status acpi_read_fixed(acpi_read_fn read, uint64_t rsdp, struct acpi_fixed 
         scan_definition_block(read, dsdt, size, fixed);
     for (unsigned i = 0; acpi_find_table(read, rsdp, "SSDT", i, &address, &size) == STATUS_OK; i++)
         scan_definition_block(read, address, size, fixed);
-    return STATUS_OK;
+
+    if (extended_port(fadt, FADT_X_PM_TMR, &fixed->timer) != STATUS_OK || fixed->timer == 0)
+        (void)old_port(fadt, FADT_PM_TMR, &fixed->timer);
+    if ((get(fadt, FADT_FLAGS, 4) & FADT_HW_REDUCED) != 0)
+        return STATUS_NO_SUPPORT;
+    /* Where the fields differ, nobody knows which the chipset means: both are guarded. */
+    status = extended_port(fadt, FADT_X_PM1A_CNT, &fixed->sleep_control[0]);
+    if (status == STATUS_OK)
+        status = extended_port(fadt, FADT_X_PM1B_CNT, &fixed->sleep_control[1]);
+    if (status == STATUS_OK)
+        status = old_port(fadt, FADT_PM1A_CNT, &fixed->sleep_control[2]);
+    if (status == STATUS_OK)
+        status = old_port(fadt, FADT_PM1B_CNT, &fixed->sleep_control[3]);
+    return status;
 }
 
 enum status acpi_list_processors(acpi_read_fn read, uint64_t rsdp, uint32_t *ids, uint32_t max,

@@ -26,12 +26,16 @@ MUST_CHECK enum status acpi_find_table(acpi_read_fn read, uint64_t rsdp, const c
 #define ACPI_SLP_TYP_MASK  7
 #define ACPI_SLP_EN_BIT    13
 
+#define ACPI_SLEEP_PORTS 4
+#define ACPI_S3_NAMES    4
+
 /* What Keel needs of ACPI's fixed hardware: the way to sleep, and a clock. */
 struct acpi_fixed {
-    uint16_t sleep_control[2]; /* I/O ports of PM1a_CNT and PM1b_CNT; 0: none */
-    uint8_t sleep_allowed[2];  /* per port, bit n: SLP_TYP n is S1, S4 or S5 */
-    uint64_t s3_name;          /* where the definition block names _S3_; 0: nowhere */
-    uint64_t s3_table;         /* the start of that block */
+    /* I/O ports of PM1a_CNT and PM1b_CNT by the extended fields, then by the old; 0: none */
+    uint16_t sleep_control[ACPI_SLEEP_PORTS];
+    uint8_t sleep_allowed[ACPI_SLEEP_PORTS]; /* per port, bit n: SLP_TYP n is S1, S4 or S5 */
+    uint64_t s3_name[ACPI_S3_NAMES];         /* where definition blocks name _S3_; 0: no more */
+    uint64_t s3_table[ACPI_S3_NAMES];        /* the starts of those blocks */
     bool s5_found;
     uint16_t timer; /* I/O port of the power management timer; 0: none */
 };

@@ -9,8 +9,12 @@
 
 #define EXTENDED_FIRST 0x80000000u
 
-/* State components that only XSAVES knows: Intel PT, CET_U, CET_S, UINTR, LBR. */
-#define HIDDEN_XSS (BIT(8) | BIT(11) | BIT(12) | BIT(14) | BIT(15))
+/*
+ * State components that the guest may have: x87, SSE, AVX, AVX-512, PKRU, AMX; and of those
+ * that only XSAVES knows HDC and HWP, not Intel PT, PASID, CET, UINTR and LBR. MPX is out.
+ */
+#define SHOWN_XCR0 0x000602e7u
+#define SHOWN_XSS  0x00012000u
 
 enum reg {
     EAX,
@@ -34,30 +38,74 @@ static const struct {
     /* written to physical addresses that the EPT does not guard */
     {6, 0, EAX, CPUID_6_EAX_HFI | CPUID_6_EAX_THREAD_DIRECTOR, 0},
     {7, 0, EBX, CPUID_7_EBX_PT, 0},
-    /* instructions or states that need controls which Keel does not use */
-    {7, 0, EBX, CPUID_7_EBX_SGX, 0},
+    /* instructions or states that need controls which Keel does not use, or that act in root mode
+     */
+    {7, 0, EBX, CPUID_7_EBX_SGX | CPUID_7_EBX_MPX, 0},
     {7, 0, ECX, CPUID_7_ECX_SGX_LC | CPUID_7_ECX_ENQCMD | CPUID_7_ECX_KL, 0},
     {7, 0, ECX, CPUID_7_ECX_CET_SS | CPUID_7_ECX_PKS, 0},
     {7, 0, EDX, CPUID_7_EDX_CET_IBT | CPUID_7_EDX_UINTR | CPUID_7_EDX_PCONFIG, 0},
     {7, 0, EDX, CPUID_7_EDX_ARCH_LBR, 0},
-    {7, 1, EAX, CPUID_7_1_EAX_FRED | CPUID_7_1_EAX_LKGS | CPUID_7_1_EAX_MSRLIST, 0},
     {7, 0, EBX, CPUID_7_EBX_INVPCID, SECONDARY_ENABLE_INVPCID},
     {7, 0, ECX, CPUID_7_ECX_WAITPKG, SECONDARY_ENABLE_WAITPKG},
     {7, 0, ECX, CPUID_7_ECX_RDPID, SECONDARY_ENABLE_RDTSCP},
     {0xd, 1, EAX, CPUID_D1_EAX_XSAVES, SECONDARY_ENABLE_XSAVES},
-    {0xd, 1, ECX, HIDDEN_XSS, 0},
     {EXTENDED_FIRST + 1, 0, EDX, CPUID_EXT1_EDX_RDTSCP, SECONDARY_ENABLE_RDTSCP},
 };
 
 /*
- * Leaves that read as zeros: SGX, Intel PT, PCONFIG, key locker, architectural LBRs; and
- * the hidden state components.
+ * Where processors to come will announce what nobody knows yet, only these bits are shown.
+ * In 7.1: not ArchPerfmonExt (leaf 23H), FRED, LKGS, HRESET, MSRLIST, APX, USER_MSR, MSR_IMM.
+ */
+static const struct {
+    uint32_t leaf;
+    uint32_t subleaf;
+    struct cpuid_regs shown;
+} limits[] = {
+    {7,
+     1,
+     {.eax =
+          0x04a81cff, /* SHA512 .. CMPccXADD, FZRM, FSRS, FSRC, WRMSRNS, AMX-FP16, AVX-IFMA, LAM */
+      .ebx = 0x00000001,   /* PPIN */
+      .edx = 0x00084530}}, /* AVX-VNNI-INT8/16, AVX-NE-CONVERT, AMX-COMPLEX, PREFETCHI, AVX10 */
+    {7, 2, {.eax = ~0u, .edx = 0x000000ff}}, /* PSFD .. MONITOR_MITG_NO */
+    {0xd, 0, {SHOWN_XCR0, ~0u, ~0u, 0}},
+    {0xd, 1, {0x0000001f, ~0u, SHOWN_XSS, 0}}, /* XSAVEOPT .. XFD */
+};
+
+static void limit(struct cpuid_regs *regs, uint32_t leaf, uint32_t subleaf)
+{
+    for (unsigned i = 0; i < ARRAY_LENGTH(limits); i++) {
+        if (limits[i].leaf == leaf && limits[i].subleaf == subleaf) {
+            regs->eax &= limits[i].shown.eax;
+            regs->ebx &= limits[i].shown.ebx;
+            regs->ecx &= limits[i].shown.ecx;
+            regs->edx &= limits[i].shown.edx;
+        }
+    }
+}
+
+/*
+ * Leaves that read as zeros: SGX, Intel PT, PCONFIG, key locker, architectural LBRs and
+ * performance monitoring's second leaf; subleaves of 7 that nobody knows; state components
+ * that are not shown.
  */
 static bool is_hidden(uint32_t leaf, uint32_t subleaf)
 {
-    if (leaf == 0xd)
-        return (HIDDEN_XSS & BIT(subleaf)) != 0;
-    return leaf == 0x12 || leaf == 0x14 || leaf == 0x19 || leaf == 0x1b || leaf == 0x1c;
+    switch (leaf) {
+    case 0x7:
+        return subleaf > 2;
+    case 0xd:
+        return subleaf > 1 && ((SHOWN_XCR0 | SHOWN_XSS) & BIT(subleaf)) == 0;
+    case 0x12:
+    case 0x14:
+    case 0x19:
+    case 0x1b:
+    case 0x1c:
+    case 0x23:
+        return true;
+    default:
+        return false;
+    }
 }
 
 /* How many subleaves the leaf has on this CPU, from its answers as the manual says. */
@@ -130,6 +178,7 @@ static void read_leaf(struct cpuid_table *table, struct cpuid_leaf *slot, uint32
         if (!is_hidden(leaf, i))
             *regs = ops_cpuid(leaf, i);
         edit(regs, leaf, i, secondary);
+        limit(regs, leaf, i);
     }
 }
 
@@ -208,8 +257,12 @@ static void fill_in(const struct cpuid_table *table, const struct cpuid_leaf *sl
         set_bit(&regs->ecx, CPUID_1_ECX_MONITOR, (live.ecx & CPUID_1_ECX_MONITOR) != 0);
         set_bit(&regs->edx, CPUID_1_EDX_APIC, (live.edx & CPUID_1_EDX_APIC) != 0);
     } else if (slot == &table->basic[7]) {
-        if (subleaf == 0)
+        if (subleaf == 0) {
+            /* IA32_TSX_CTRL takes HLE and RTM away. */
+            const uint32_t tsx = CPUID_7_EBX_HLE | CPUID_7_EBX_RTM;
+            regs->ebx = (regs->ebx & ~tsx) | (ops_cpuid(7, 0).ebx & tsx);
             set_bit(&regs->ecx, CPUID_7_ECX_OSPKE, (vmcs_read(VMCS_GUEST_CR4) & CR4_PKE) != 0);
+        }
     } else if (slot == &table->basic[0xd]) {
         /* The sizes for the present XCR0 and XSS, which are the guest's. */
         if (subleaf <= 1)

@@ -17,7 +17,7 @@ static void deliver_debug_state(void)
     uint64_t set = qualification & (DR6_B0_B3 | DR6_BD | DR6_BS);
     uint64_t clear = qualification & (DR6_BLD | DR6_RTM);
 
-    ops_write_dr6(((ops_read_dr6() & ~DR6_B0_B3) | DR6_BLD | DR6_RTM | set) & ~clear);
+    ops_write_dr6(((ops_read_dr6() & ~DR6_B0_B3) | DR6_RTM | set) & ~clear);
     vmcs_write(VMCS_GUEST_DR7, vmcs_read(VMCS_GUEST_DR7) & ~DR7_GD);
     vmcs_write(VMCS_GUEST_IA32_DEBUGCTL,
                vmcs_read(VMCS_GUEST_IA32_DEBUGCTL) & ~(DEBUGCTL_LBR | DEBUGCTL_BTF));
@@ -35,8 +35,7 @@ struct answer handle_exception(struct guest_cpu *cpu UNUSED)
     case VECTOR_DB:
         /* INT1 raises it as a trap of its own, and tells DR6 nothing. SDM Vol. 2A, "INT n". */
         if (bits_get(info, EVENT_TYPE) == EVENT_PRIVILEGED_SOFTWARE_EXCEPTION)
-            vmcs_write(VMCS_GUEST_RIP,
-                       vmcs_read(VMCS_GUEST_RIP) + vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH));
+            event_skip_instruction();
         else
             deliver_debug_state();
         return answer_inject(vector);

@@ -15,10 +15,12 @@
 #include "vmx/vcpu.h"
 #include "x86/regs.h"
 
+#define GUEST_SLEEP_PORTS 4
+
 /* The ACPI sleep registers, of which only some values may pass. */
 struct guest_sleep {
-    uint16_t control[2]; /* ports of PM1a_CNT and PM1b_CNT; 0: none */
-    uint8_t allowed[2];  /* bit n: SLP_TYP n may be written with SLP_EN */
+    uint16_t control[GUEST_SLEEP_PORTS]; /* ports of PM1a_CNT and PM1b_CNT; 0: none */
+    uint8_t allowed[GUEST_SLEEP_PORTS];  /* bit n: SLP_TYP n may be written with SLP_EN */
 };
 
 struct guest {

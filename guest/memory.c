@@ -97,16 +97,26 @@ static void report_violation(struct guest *guest, const struct access *access)
             limit.left == 0 ? "; further ones are counted only" : "");
 }
 
+/* The guest's lock is held. */
+static void forget_holes(struct guest *guest)
+{
+    bool flush = false;
+    ept_forget_holes(&guest->ept, &flush);
+    if (flush)
+        guest_flush_ept();
+}
+
 struct answer handle_ept_violation(struct guest_cpu *cpu)
 {
     struct guest *guest = cpu->guest;
     struct access access = decode_access();
-    bool flush = false;
 
     lock_acquire(&guest->lock);
-    enum ept_fault fault = ept_touch(&guest->ept, access.address, &flush);
-    if (flush)
-        guest_flush_ept();
+    enum ept_fault fault = ept_touch(&guest->ept, access.address);
+    if (fault == EPT_FAULT_FULL) {
+        forget_holes(guest);
+        fault = ept_touch(&guest->ept, access.address);
+    }
     if (fault != EPT_FAULT_MAPPED)
         report_violation(guest, &access);
     lock_release(&guest->lock);
@@ -120,6 +130,7 @@ static void follow_mtrrs(struct guest *guest, const struct mtrrs *mtrrs)
     static struct log_limit limit = {1};
     bool flush = false;
 
+    forget_holes(guest);
     guest->mtrrs = *mtrrs;
     if (ept_retype(&guest->ept, &flush) != STATUS_OK) {
         /* Uncached everywhere is always safe, and needs no table that is not there. */

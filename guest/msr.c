@@ -89,7 +89,11 @@ static bool write_nothing(struct guest_cpu *cpu UNUSED, uint32_t msr UNUSED, uin
 static bool write_misc_enable(struct guest_cpu *cpu UNUSED, uint32_t msr, uint64_t value)
 {
     static struct log_limit limit = {1};
-    if ((value & (MISC_ENABLE_XD_DISABLE | MISC_ENABLE_LIMIT_CPUID)) != 0) {
+    const uint64_t refused = MISC_ENABLE_XD_DISABLE | MISC_ENABLE_LIMIT_CPUID;
+    uint64_t now;
+    if (!ops_rdmsr_safe(msr, &now))
+        return false;
+    if ((value & ~now & refused) != 0) {
         if (log_limited(&limit))
             log_warning("IA32_MISC_ENABLE: XD-disable and limit-CPUID are refused");
         return false;
@@ -185,6 +189,7 @@ static const struct {
     {0x0fe, 0x0fe, "IA32_MTRRCAP", READ_ONLY},
     {0x10a, 0x10a, "IA32_ARCH_CAPABILITIES", READ_ONLY},
     {0x10b, 0x10b, "IA32_FLUSH_CMD", PASS},
+    {0x10f, 0x10f, "IA32_TSX_FORCE_ABORT", PASS},
     {0x122, 0x123, "IA32_TSX_CTRL, IA32_MCU_OPT_CTRL", PASS},
     {0x140, 0x140, "MSR_MISC_FEATURES_ENABLES", PASS},
     {0x174, 0x176, "IA32_SYSENTER_CS, _ESP, _EIP", PASS},
@@ -211,12 +216,15 @@ static const struct {
     {0x345, 0x345, "IA32_PERF_CAPABILITIES", read_perf_capabilities, write_deny},
     {0x38d, 0x390, "IA32_FIXED_CTR_CTRL, IA32_PERF_GLOBAL_*", PASS},
     {0x391, 0x392, "IA32_PERF_GLOBAL_STATUS_SET, _INUSE", PASS},
+    {0x394, 0x396, "MSR_UNC_PERF_FIXED_*, MSR_UNC_CBO_CONFIG", PASS},
+    {0x3b0, 0x3c9, "uncore performance counters", PASS},
     {0x3f1, 0x3f2, "IA32_PEBS_ENABLE, MSR_PEBS_DATA_CFG", DENY},
     {0x3f6, 0x3f7, "MSR_PEBS_LD_LAT, MSR_PEBS_FRONTEND", PASS},
     {0x3f8, 0x3ff, "MSR_*_RESIDENCY", READ_ONLY},
     {0x400, 0x47f, "IA32_MC*_CTL, _STATUS, _ADDR, _MISC", PASS},
     {0x480, 0x493, "IA32_VMX_*", DENY},
     {0x4c1, 0x4c8, "IA32_A_PMC0..7", PASS},
+    {0x4d0, 0x4d0, "IA32_MCG_EXT_CTL", PASS},
     {0x500, 0x500, "IA32_SGX_SVN_STATUS", DENY},
     {0x560, 0x587, "IA32_RTIT_*", DENY},
     {0x600, 0x600, "IA32_DS_AREA", DENY},
@@ -226,15 +234,17 @@ static const struct {
     {0x6c0, 0x6df, "MSR_LASTBRANCH_*_TO_IP", PASS},
     {0x6e0, 0x6e0, "IA32_TSC_DEADLINE", PASS},
     {0x6e1, 0x6e1, "IA32_PKRS", DENY},
+    {0x700, 0x76f, "uncore performance counters", PASS},
     {0x770, 0x777, "IA32_HWP_*", PASS},
     {0x7a3, 0x7a3, "MSR_MISC_PACKAGE", READ_ONLY},
     {0x800, 0x8ff, "x2APIC", PASS},
     {0x981, 0x982, "IA32_TME_CAPABILITY, IA32_TME_ACTIVATE", READ_ONLY},
-    {0xc80, 0xd8f, "resource director", PASS},
-    {0xd90, 0xd90, "IA32_BNDCFGS", PASS},
+    {0xc81, 0xd8f, "resource director", PASS},
+    {0xd90, 0xd90, "IA32_BNDCFGS", DENY},
     {0xda0, 0xda0, "IA32_XSS", read_pass, write_xss},
     {0xdb0, 0xdb2, "IA32_PKG_HDC_CTL, IA32_PM_CTL1, IA32_THREAD_STALL", PASS},
     {0xdc0, 0xddf, "MSR_LBR_INFO_*", PASS},
+    {0xe00, 0xe3f, "uncore performance counters", PASS},
     {0x14ce, 0x14cf, "IA32_LBR_CTL, IA32_LBR_DEPTH", DENY},
     {0x17d0, 0x17d4, "IA32_HW_FEEDBACK_*", DENY},
     {0xc0000080, 0xc0000084, "IA32_EFER, IA32_STAR, IA32_LSTAR, IA32_CSTAR, IA32_FMASK", PASS},

@@ -6,6 +6,7 @@
 #include "guest/handlers.h"
 #include "guest/xcr0.h"
 #include "lib/log.h"
+#include "vmx/event.h"
 #include "vmx/vmcs.h"
 
 /* SDM Vol. 3C, Table "Exit Qualification for Control-Register Accesses" */
@@ -39,6 +40,7 @@ struct answer handle_cr_access(struct guest_cpu *cpu)
          */
         vmcs_write(VMCS_CR0_READ_SHADOW,
                    (vmcs_read(VMCS_CR0_READ_SHADOW) & ~CR0_NE) | (value & CR0_NE));
+        event_set_resume_flag();
         return answer(ANSWER_RETRY);
     case 4:
         /* Every bit that Keel owns reads as 0 and stays so: to the guest it is reserved. */

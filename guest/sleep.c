@@ -65,9 +65,10 @@ struct answer handle_io(struct guest_cpu *cpu)
     uint32_t value = (uint32_t)cpu->vcpu.regs.rax;
 
     if ((qualification & QUALIFICATION_STRING) != 0) {
-        /* No driver does this to a sleep register, and its operand is in guest memory. */
+        /* An access that wraps past port 0xffff exits, too. No driver does this to a sleep
+         * register, and its operand is in guest memory. */
         if (log_limited(&limit))
-            log_warning("string I/O to port 0x%x, an ACPI sleep register, is refused", port);
+            log_warning("string I/O to port 0x%x is refused: it touches what Keel guards", port);
         return answer_inject_error(VECTOR_GP, 0);
     }
     if ((qualification & QUALIFICATION_IN) != 0) {

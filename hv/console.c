@@ -30,8 +30,7 @@ void console_panic(void)
 {
     if (!present)
         return;
-    /* Linux may have changed the speed, or left DLAB set. */
-    if (!chosen.console_keep)
-        (void)uart_init(chosen.console_port, chosen.console_baud);
+    /* Linux can reach any port: it may have changed the speed, or left DLAB set. */
+    (void)uart_init(chosen.console_port, chosen.console_baud);
     log_set_sink(write);
 }

@@ -50,8 +50,8 @@ void cpu_init(struct percpu *cpu)
             cpu->tss.ist[i] = (uintptr_t)early_stack + sizeof(early_stack);
     }
     load_gdt(cpu);
+    ops_wrmsr(IA32_GS_BASE, (uintptr_t)cpu); /* handlers want it */
     trap_load_idt();
-    ops_wrmsr(IA32_GS_BASE, (uintptr_t)cpu);
 
     /* XSETBV is executed for the guest; machine checks must be seen in root mode, too. */
     uint64_t cr4 = ops_read_cr4() | CR4_MCE;

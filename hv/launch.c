@@ -8,6 +8,8 @@
 #include "vmx/bitmaps.h"
 #include "vmx/vmx.h"
 
+_Static_assert(GUEST_SLEEP_PORTS == ACPI_SLEEP_PORTS, "the ports that ACPI names");
+
 static struct guest guest;
 
 /* Single pages that the processor reads, for all CPUs. */

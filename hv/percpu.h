@@ -16,9 +16,9 @@ struct percpu {
     void *stack;         /* the end of the stack that it runs on; ap.S knows the offset */
     uint32_t index;      /* 0: the boot CPU */
     uint32_t apic_id;
-    struct guest_cpu guest;  /* the guest CPU that runs here */
-    bool guest_ready;        /* its VMCS is current: NMIs belong to it */
-    volatile bool early_nmi; /* one came before that */
+    struct guest_cpu guest;    /* the guest CPU that runs here */
+    volatile bool guest_ready; /* its VMCS is current: NMIs belong to it */
+    volatile bool early_nmi;   /* one came before that */
     const struct vmx_caps *caps;
     hpa_t vmxon; /* its VMXON region and its VMCS */
     hpa_t vmcs;

@@ -106,16 +106,16 @@ void platform_read_firmware(struct platform *platform, const struct memmap *map,
 void platform_hide_s3(const struct platform *platform)
 {
     const char hidden = 'X';
-    uint8_t checksum;
-    char first;
-    uint64_t name = platform->acpi.s3_name;
-    hpa_t sum_at = HPA(platform->acpi.s3_table + TABLE_CHECKSUM);
 
-    if (name == 0)
-        return;
-    phys_read(&first, HPA(name), 1);
-    phys_read(&checksum, sum_at, 1);
-    checksum = (uint8_t)(checksum + first - hidden);
-    phys_write(HPA(name), &hidden, 1);
-    phys_write(sum_at, &checksum, 1);
+    for (unsigned i = 0; i < ACPI_S3_NAMES && platform->acpi.s3_name[i] != 0; i++) {
+        hpa_t name = HPA(platform->acpi.s3_name[i]);
+        hpa_t sum_at = HPA(platform->acpi.s3_table[i] + TABLE_CHECKSUM);
+        uint8_t checksum;
+        char first;
+        phys_read(&first, name, 1);
+        phys_read(&checksum, sum_at, 1);
+        checksum = (uint8_t)(checksum + first - hidden);
+        phys_write(name, &hidden, 1);
+        phys_write(sum_at, &checksum, 1);
+    }
 }

@@ -45,8 +45,11 @@ void guest_flush_ept(void)
 
 void guest_leaving(struct guest_cpu *cpu)
 {
-    log_info("the guest switches the machine off");
-    log_exits(cpu);
+    static struct log_limit limit = {2}; /* a state that it comes back from may be tried for ever */
+    if (log_limited(&limit)) {
+        log_info("the guest switches the machine off, or puts it to sleep");
+        log_exits(cpu);
+    }
 }
 
 /* As bare: the processor shuts down, and the platform does whatever it does then. */
@@ -54,6 +57,7 @@ static NORETURN void guest_triple_fault(const struct guest_cpu *cpu)
 {
     log_warning("the guest's triple fault, at RIP 0x%lx", vmcs_read(VMCS_GUEST_RIP));
     log_exits(cpu);
+    this_cpu()->guest_ready = false; /* an NMI from here on finds no VMCS */
     vmx_off();
     triple_fault();
 }

@@ -88,8 +88,9 @@ static bool has_eager(const void *context, uint64_t start, uint64_t size)
     return false;
 }
 
-/* Maps [start, end) but Keel's home with the types that the MTRRs give. */
-static enum status map_typed(struct ept *ept, uint64_t start, uint64_t end, bool *flush)
+/* Maps [start, end) but Keel's home with the MTRRs' types; keep frames must stay free. */
+static enum status map_typed(struct ept *ept, uint64_t start, uint64_t end, uint64_t keep,
+                             bool *flush)
 {
     while (start < end) {
         enum memory_type type;
@@ -99,6 +100,8 @@ static enum status map_typed(struct ept *ept, uint64_t start, uint64_t end, bool
             size = pt_level_size(--level);
         if (!ranges_overlap(start, size, ept->home_start, ept->home_size)) {
             struct pt_value value = {true, HPA(start), leaf_bits(type)};
+            if (pt_tables_needed(&ept->pt, start, size, &value) + keep > ept->pt.pool->free)
+                return STATUS_NO_MEMORY;
             enum status status = pt_set(&ept->pt, start, size, &value, flush);
             if (status != STATUS_OK)
                 return status;
@@ -108,23 +111,26 @@ static enum status map_typed(struct ept *ept, uint64_t start, uint64_t end, bool
     return STATUS_OK;
 }
 
-/* They are mapped anew when they are touched. */
-static void forget_holes(struct ept *ept, bool *flush)
+void ept_forget_holes(struct ept *ept, bool *flush)
 {
     pt_prune(&ept->pt, has_eager, ept->map, flush);
     ept->hole_tables = 0;
 }
 
-enum status ept_retype(struct ept *ept, bool *flush)
+static enum status map_eager(struct ept *ept, uint64_t keep, bool *flush)
 {
     uint64_t start, end;
-    forget_holes(ept, flush);
     for (uint32_t i = 0; eager_range(ept->map, i, &start, &end); i++) {
-        enum status status = map_typed(ept, start, end, flush);
+        enum status status = map_typed(ept, start, end, keep, flush);
         if (status != STATUS_OK)
             return status;
     }
     return STATUS_OK;
+}
+
+enum status ept_retype(struct ept *ept, bool *flush)
+{
+    return map_eager(ept, EPT_HOLE_TABLES, flush);
 }
 
 enum status ept_init(struct ept *ept, const struct ept_features *features, const struct memmap *map,
@@ -153,11 +159,11 @@ enum status ept_init(struct ept *ept, const struct ept_features *features, const
     if (status == STATUS_OK)
         status = pt_set(&ept->pt, home_start, home_size, &private, &flush);
     if (status == STATUS_OK)
-        status = ept_retype(ept, &flush);
+        status = map_eager(ept, 0, &flush);
     return status;
 }
 
-enum ept_fault ept_touch(struct ept *ept, gpa_t address, bool *flush)
+enum ept_fault ept_touch(struct ept *ept, gpa_t address)
 {
     const struct ept_features *features = &ept->features;
 
@@ -182,12 +188,10 @@ enum ept_fault ept_touch(struct ept *ept, gpa_t address, bool *flush)
 
     struct pt_value value = {true, HPA(start), leaf_bits(type)};
     uint64_t tables = pt_tables_needed(&ept->pt, start, size, &value);
-    if (ept->hole_tables + tables > EPT_HOLE_TABLES) {
-        forget_holes(ept, flush);
-        tables = pt_tables_needed(&ept->pt, start, size, &value);
-    }
-    if (pt_set(&ept->pt, start, size, &value, flush) != STATUS_OK)
-        return EPT_FAULT_BEYOND;
+    bool flush = false;
+    if (ept->hole_tables + tables > EPT_HOLE_TABLES ||
+        pt_set(&ept->pt, start, size, &value, &flush) != STATUS_OK)
+        return EPT_FAULT_FULL;
     ept->hole_tables += tables;
     return EPT_FAULT_MAPPED;
 }

@@ -69,20 +69,27 @@ MUST_CHECK enum status ept_init(struct ept *ept, const struct ept_features *feat
 
 enum ept_fault {
     EPT_FAULT_MAPPED, /* the address is the guest's and present now: let it try again */
-    EPT_FAULT_KEEL,   /* the page is Keel's */
-    EPT_FAULT_BEYOND  /* no physical address: above 2^physical_bits */
+    EPT_FAULT_FULL, /* its hole needs tables and there are none: ept_forget_holes(), flush, again */
+    EPT_FAULT_KEEL, /* the page is Keel's */
+    EPT_FAULT_BEYOND /* no physical address: above 2^physical_bits */
 };
 
 /*
  * Resolves an EPT violation at address. A hole is mapped with the largest page that lies
- * wholly in it; when the tables for holes run out, all holes are forgotten first, which
- * sets *flush: cached translations must then be dropped before the guest runs.
+ * wholly in it. Never changes an entry that is present: nothing is to be flushed.
  */
-enum ept_fault ept_touch(struct ept *ept, gpa_t address, bool *flush);
+enum ept_fault ept_touch(struct ept *ept, gpa_t address);
 
 /*
- * Follows the MTRRs after they have changed; holes are forgotten. NO_MEMORY: a part follows,
- * the rest is as before.
+ * Unmaps all holes; they are mapped anew when they are touched. *flush is set (never cleared)
+ * if there were any: every CPU must then drop its cached translations before anything else
+ * is done to the EPT, since the tables that were freed are taken again.
+ */
+void ept_forget_holes(struct ept *ept, bool *flush);
+
+/*
+ * Follows the MTRRs after they have changed; the holes must have been forgotten. NO_MEMORY: a
+ * part follows, the rest is as before; the tables for holes are still there.
  */
 MUST_CHECK enum status ept_retype(struct ept *ept, bool *flush);
 

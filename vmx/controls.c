@@ -5,6 +5,7 @@
 
 enum need {
     REQUIRED,
+    SETTABLE, /* used at times: must be allowed, begins as 0 */
     OPTIONAL,
     FORBIDDEN
 };
@@ -35,6 +36,7 @@ static const struct {
     {WORD_PRIMARY, REQUIRED, PRIMARY_IO_BITMAPS, "use I/O bitmaps"},
     {WORD_PRIMARY, REQUIRED, PRIMARY_MSR_BITMAPS, "use MSR bitmaps"},
     {WORD_PRIMARY, REQUIRED, PRIMARY_SECONDARY_CONTROLS, "activate secondary controls"},
+    {WORD_PRIMARY, SETTABLE, PRIMARY_NMI_WINDOW, "NMI-window exiting"},
     {WORD_PRIMARY, FORBIDDEN, PRIMARY_HLT_EXITING, "HLT exiting"},
     {WORD_PRIMARY, FORBIDDEN, PRIMARY_INVLPG_EXITING, "INVLPG exiting"},
     {WORD_PRIMARY, FORBIDDEN, PRIMARY_RDTSC_EXITING, "RDTSC exiting"},
@@ -77,13 +79,13 @@ enum status vmx_controls_compute(const struct vmx_caps *caps, struct vmx_control
     for (unsigned i = 0; i < ARRAY_LENGTH(table); i++) {
         bool must_be_one = (capability[table[i].word] & table[i].bit) != 0;
         bool may_be_one = (capability[table[i].word] >> 32 & table[i].bit) != 0;
-        bool fails = table[i].need == FORBIDDEN ? must_be_one
-                                                : table[i].need == REQUIRED && !may_be_one;
+        enum need need = table[i].need;
+        bool fails = need == FORBIDDEN ? must_be_one : need != OPTIONAL && !may_be_one;
         if (fails) {
             *missing = table[i].name;
             return STATUS_NO_SUPPORT;
         }
-        if (table[i].need != FORBIDDEN && may_be_one)
+        if ((need == REQUIRED || need == OPTIONAL) && may_be_one)
             word[table[i].word] |= (uint32_t)table[i].bit;
     }
     *controls = (struct vmx_controls){

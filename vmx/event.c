@@ -16,16 +16,23 @@ static void end_shadow(void)
         vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, state & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
 }
 
+void event_skip_instruction(void)
+{
+    uint64_t rip = vmcs_read(VMCS_GUEST_RIP);
+    uint64_t next = rip + vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
+
+    /* Outside 64-bit mode EIP wraps at 4 GiB, and VM entry wants the upper half to be 0. */
+    if ((rip ^ next) >> 32 != 0 && ((vmcs_read(VMCS_GUEST_CS_ACCESS_RIGHTS) & RIGHTS_LONG) == 0 ||
+                                    (vmcs_read(VMCS_GUEST_IA32_EFER) & EFER_LMA) == 0))
+        next = (uint32_t)next;
+    vmcs_write(VMCS_GUEST_RIP, next);
+}
+
 void event_advance(void)
 {
-    uint64_t old_rip = vmcs_read(VMCS_GUEST_RIP);
-    uint64_t rip = old_rip + vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
     uint64_t rflags = vmcs_read(VMCS_GUEST_RFLAGS);
 
-    /* Outside 64-bit mode EIP wraps at 4 GiB. */
-    if ((old_rip ^ rip) >> 32 != 0 && (vmcs_read(VMCS_GUEST_CS_ACCESS_RIGHTS) & RIGHTS_LONG) == 0)
-        rip = (uint32_t)rip;
-    vmcs_write(VMCS_GUEST_RIP, rip);
+    event_skip_instruction();
     end_shadow();
     if ((rflags & (RFLAGS_TF | RFLAGS_RF)) == 0)
         return;
@@ -35,6 +42,11 @@ void event_advance(void)
     if ((rflags & RFLAGS_TF) != 0 && (vmcs_read(VMCS_GUEST_IA32_DEBUGCTL) & DEBUGCTL_BTF) == 0)
         vmcs_write(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS,
                    vmcs_read(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS) | PENDING_DEBUG_BS);
+}
+
+void event_set_resume_flag(void)
+{
+    vmcs_write(VMCS_GUEST_RFLAGS, vmcs_read(VMCS_GUEST_RFLAGS) | RFLAGS_RF);
 }
 
 static enum event_type type_of(uint64_t info)
@@ -64,12 +76,21 @@ void event_retry(bool nmi_unblocked)
             set_nmi_blocking(true);
         return;
     }
-    if (type_of(info) == EVENT_NMI)
+    if (type_of(info) == EVENT_NMI) {
         set_nmi_blocking(false); /* its delivery blocks them again */
+        end_shadow();
+    }
     if (type_of(info) >= EVENT_SOFTWARE_INTERRUPT)
         vmcs_write(VMCS_ENTRY_INSTRUCTION_LENGTH, vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH));
     write_entry_event(info & (EVENT_VALID | EVENT_HAS_ERROR | EVENT_TYPE | EVENT_VECTOR),
                       vmcs_read(VMCS_IDT_VECTORING_ERROR_CODE));
+}
+
+/* Faults push RFLAGS with RF set; traps and aborts as it is. SDM Vol. 3B, "Instruction-Breakpoint
+ * Exception Condition". */
+static bool is_fault(enum vector vector)
+{
+    return vector != VECTOR_DB && vector != VECTOR_DF && vector != VECTOR_MC;
 }
 
 static bool is_contributory(unsigned vector)
@@ -111,6 +132,8 @@ bool event_inject(enum vector vector, bool has_error, uint32_t error)
             return false;
         }
     }
+    if ((delivering & EVENT_VALID) == 0 && is_fault(vector))
+        event_set_resume_flag();
     /* Delivery ends the shadow of STI or MOV SS; with TF set, VM entry would not even take both. */
     end_shadow();
     /* SDM Vol. 3C, "VM-Entry Controls for Event Injection": no error codes in real mode. */
@@ -150,6 +173,7 @@ void event_nmi_window(struct vcpu *vcpu)
         write_entry_event(EVENT_VALID | (uint64_t)EVENT_HARDWARE_EXCEPTION << 8 | VECTOR_MC, 0);
     } else if (vcpu->nmi_pending) {
         vcpu->nmi_pending = false;
+        end_shadow(); /* a processor may refuse an NMI in the shadow of STI */
         write_entry_event(EVENT_VALID | (uint64_t)EVENT_NMI << 8 | VECTOR_NMI, 0);
     }
 }

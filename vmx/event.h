@@ -32,6 +32,12 @@ enum event_type {
 #define BLOCKING_BY_SMI    BIT(2)
 #define BLOCKING_BY_NMI    BIT(3)
 
+/* RIP goes behind the instruction that exited, and nothing else changes. */
+void event_skip_instruction(void);
+
+/* The instruction that runs next ignores instruction breakpoints: it has met its own. */
+void event_set_resume_flag(void);
+
 /* The instruction that exited has been emulated: RIP behind it, its shadows over. */
 void event_advance(void);
 

@@ -68,9 +68,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             CHECK(address >= START && length <= memory_size &&
                   address - START <= memory_size - length);
     }
-    if (acpi_read_fixed(read_memory, rsdp, &acpi) == STATUS_OK && acpi.s3_name != 0) {
-        CHECK(acpi.s3_name >= START && acpi.s3_name + 4 <= START + memory_size);
-        CHECK(memcmp(memory + (acpi.s3_name - START), "_S3_", 4) == 0);
+    if (acpi_read_fixed(read_memory, rsdp, &acpi) == STATUS_OK && acpi.s3_name[0] != 0) {
+        CHECK(acpi.s3_name[0] >= START && acpi.s3_name[0] + 4 <= START + memory_size);
+        CHECK(memcmp(memory + (acpi.s3_name[0] - START), "_S3_", 4) == 0);
     }
     return 0;
 }

@@ -207,14 +207,15 @@ TEST(sleep_states)
     struct acpi_fixed acpi;
     start(2);
     CHECK_EQ(acpi_read_fixed(fake_phys_read, rsdp, &acpi), STATUS_OK);
-    CHECK_EQ(acpi.sleep_control[0], 0xb004);
-    CHECK_EQ(acpi.sleep_control[1], 0);
+    CHECK_EQ(acpi.sleep_control[0], 0); /* by the extended fields, which this FADT has not */
+    CHECK_EQ(acpi.sleep_control[2], 0xb004);
+    CHECK_EQ(acpi.sleep_control[3], 0);
     CHECK(acpi.s5_found);
     CHECK_EQ(acpi.sleep_allowed[0], 1 << 6 | 1 << 7);
     CHECK_EQ(acpi.sleep_allowed[1], 1 << 6 | 1 << 7);
-    CHECK_EQ(acpi.s3_name, DSDT + 36 + 1); /* behind the 0x08 that defines it */
-    CHECK_EQ(acpi.s3_table, DSDT);
-    CHECK(memcmp(memory + acpi.s3_name, "_S3_", 4) == 0);
+    CHECK_EQ(acpi.s3_name[0], DSDT + 36 + 1); /* behind the 0x08 that defines it */
+    CHECK_EQ(acpi.s3_table[0], DSDT);
+    CHECK(memcmp(memory + acpi.s3_name[0], "_S3_", 4) == 0);
 }
 
 TEST(sleep_states_in_an_ssdt)
@@ -227,7 +228,7 @@ TEST(sleep_states_in_an_ssdt)
     CHECK_EQ(acpi_read_fixed(fake_phys_read, rsdp, &acpi), STATUS_OK);
     CHECK(acpi.s5_found);
     CHECK_EQ(acpi.sleep_allowed[0], 1);
-    CHECK_EQ(acpi.s3_name, 0);
+    CHECK_EQ(acpi.s3_name[0], 0);
 }
 
 /* The names may lie anywhere in the block: over any boundary that a reader cuts it at. */
@@ -245,8 +246,8 @@ TEST(sleep_states_at_every_offset)
         CHECK_EQ(acpi_read_fixed(fake_phys_read, rsdp, &acpi), STATUS_OK);
         CHECK(acpi.s5_found);
         CHECK_EQ(acpi.sleep_allowed[0], 1 << 5);
-        CHECK(acpi.s3_name != 0);
-        CHECK(memcmp(memory + acpi.s3_name, "_S3_", 4) == 0);
+        CHECK(acpi.s3_name[0] != 0);
+        CHECK(memcmp(memory + acpi.s3_name[0], "_S3_", 4) == 0);
     }
 }
 
@@ -262,7 +263,7 @@ TEST(names_that_are_none)
     table(DSDT, "DSDT", 36 + sizeof(bytes));
     CHECK_EQ(acpi_read_fixed(fake_phys_read, rsdp, &acpi), STATUS_OK);
     CHECK(!acpi.s5_found);
-    CHECK_EQ(acpi.s3_name, 0);
+    CHECK_EQ(acpi.s3_name[0], 0);
     CHECK_EQ(acpi.sleep_allowed[0], 0);
 }
 
@@ -308,6 +309,6 @@ TEST(a_short_fadt)
     memory[FADT + 172] = 0;
     put(FADT + 176, 0xfed1f000, 8);
     CHECK_EQ(acpi_read_fixed(fake_phys_read, rsdp, &acpi), STATUS_OK);
-    CHECK_EQ(acpi.sleep_control[0], 0xb004);
+    CHECK_EQ(acpi.sleep_control[2], 0xb004);
     CHECK(acpi.s5_found);
 }

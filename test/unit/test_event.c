@@ -72,8 +72,12 @@ TEST(advancing_clears_rf_and_steps)
 TEST(advancing_at_4_gib)
 {
     start(0xfffffffe, 2, 0); /* 64-bit mode goes on */
+    fake_set_vmcs(VMCS_GUEST_IA32_EFER, EFER_LMA);
     event_advance();
     CHECK_EQ(fake_vmcs(VMCS_GUEST_RIP), 0x100000000);
+    start(0xfffffffe, 2, 0); /* CS.L means nothing outside IA-32e mode */
+    event_advance();
+    CHECK_EQ(fake_vmcs(VMCS_GUEST_RIP), 0);
     start(0xfffffffe, 2, 0); /* 32-bit code wraps */
     fake_set_vmcs(VMCS_GUEST_CS_ACCESS_RIGHTS, 0xc09b);
     event_advance();
@@ -277,4 +281,27 @@ TEST(instruction_error_names)
     for (uint64_t error = 0; error < 40; error++)
         CHECK(vmcs_instruction_error_name(error) != NULL);
     CHECK(vmcs_instruction_error_name(UINT64_MAX) != NULL);
+}
+
+/* A processor may refuse an NMI while STI blocks: delivery ends the shadow anyway. */
+TEST(an_nmi_ends_the_shadow)
+{
+    static struct vcpu vcpu;
+    vcpu = (struct vcpu){.nmi_pending = true};
+    start(0x1000, 2, 0);
+    fake_set_vmcs(VMCS_GUEST_INTERRUPTIBILITY, BLOCKING_BY_STI);
+    event_nmi_window(&vcpu);
+    CHECK_EQ(fake_vmcs(VMCS_GUEST_INTERRUPTIBILITY), 0);
+    CHECK_EQ(fake_vmcs(VMCS_ENTRY_INTERRUPTION_INFO) & 0xff, 2);
+}
+
+/* SDM Vol. 3B, "Instruction-Breakpoint Exception Condition": faults push RF set. */
+TEST(a_fault_sets_the_resume_flag)
+{
+    start(0x1000, 2, 2);
+    CHECK(event_inject(VECTOR_GP, true, 0));
+    CHECK_EQ(fake_vmcs(VMCS_GUEST_RFLAGS), RFLAGS_RF | 2);
+    start(0x1000, 2, 2);
+    CHECK(event_inject(VECTOR_DB, false, 0));
+    CHECK_EQ(fake_vmcs(VMCS_GUEST_RFLAGS), 2);
 }

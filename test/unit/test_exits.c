@@ -387,3 +387,15 @@ TEST(random_exits)
     for (uint64_t page = 0x80000000; page < 0x80400000; page += PAGE_SIZE)
         CHECK(!pt_lookup(&guest.ept.pt, page).present);
 }
+
+/* A user program can put an INT1 at the end of the first 4 GiB in compatibility mode. */
+TEST(int1_wraps_as_eip_does)
+{
+    fixture_start();
+    fake_set_vmcs(VMCS_GUEST_CS_ACCESS_RIGHTS, 0xc0fb);
+    fake_set_vmcs(VMCS_GUEST_IA32_EFER, EFER_LMA);
+    fake_set_vmcs(VMCS_GUEST_RIP, 0xffffffff);
+    fake_set_vmcs(VMCS_EXIT_INSTRUCTION_LENGTH, 1);
+    CHECK_EQ(except(5, 1, false).kind, ANSWER_INJECT);
+    CHECK_EQ(fake_vmcs(VMCS_GUEST_RIP), 0);
+}
