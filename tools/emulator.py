@@ -112,9 +112,9 @@ class Machine:
                 return
             if self.time_limit and self.seconds() > self.time_limit and not ended:
                 self.timed_out = True
-                self._kill()
+                self.kill()
 
-    def _kill(self):
+    def kill(self):
         if self.process.poll() is None:
             try:
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -184,7 +184,7 @@ class Machine:
                          for name, text, count in parts)
 
     def stop(self):
-        self._kill()
+        self.kill()
         self.reader.join()
         if not self.output.closed:
             self.output.close()
