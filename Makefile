@@ -66,6 +66,12 @@ test:
 	@tools/setup test
 	@test/all
 
+# The same with more CPUs and rounds, for which CI has no time.
+.PHONY: test-full
+test-full:
+	@tools/setup test
+	@KEEL_FULL=1 FUZZ_SECONDS=120 test/all
+
 # The figures of docs/benchmarks.md.
 .PHONY: bench
 bench:

@@ -44,3 +44,9 @@ class Hello:
             if int(level) & 7 <= WARNING or COMPLAINT.search(text):
                 found.add(re.sub(r"0x[0-9a-f]+|\b[0-9a-f]{8,16}\b|\d+", "N", text))
         return found
+
+    def bad(self):
+        """What no boot may say, bare or not."""
+        return [line for line in self._between("DMESG")
+                if re.search(r"WARNING: CPU|BUG:|Oops|unchecked MSR access|Hardware Error"
+                             r"|Call Trace|unsynchronized|TSC warp|not responding", line)]
