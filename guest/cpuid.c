@@ -218,16 +218,26 @@ static struct cpuid_regs answer_leaf(const struct cpuid_table *table, const stru
     return (struct cpuid_regs){0};
 }
 
-struct cpuid_regs cpuid_lookup(const struct cpuid_table *table, uint32_t leaf, uint32_t subleaf)
+static bool is_keels(uint32_t leaf)
 {
-    static const struct cpuid_regs keel[CPUID_KEEL_COUNT] = {
+    return leaf - CPUID_KEEL_FIRST < CPUID_KEEL_COUNT;
+}
+
+static struct cpuid_regs answer_keels(uint32_t leaf)
+{
+    static const struct cpuid_regs answers[CPUID_KEEL_COUNT] = {
         /* "KeelKeelKeel" in EBX, ECX, EDX, as hypervisors do; the last leaf in EAX */
         {CPUID_KEEL_FIRST + CPUID_KEEL_COUNT - 1, 0x6c65654b, 0x6c65654b, 0x6c65654b},
         {KEEL_VERSION_MAJOR << 16 | KEEL_VERSION_MINOR, 0, 0, 0},
         {0, 0, 0, 0},
     };
-    if (leaf - CPUID_KEEL_FIRST < CPUID_KEEL_COUNT)
-        return keel[leaf - CPUID_KEEL_FIRST];
+    return answers[leaf - CPUID_KEEL_FIRST];
+}
+
+struct cpuid_regs cpuid_lookup(const struct cpuid_table *table, uint32_t leaf, uint32_t subleaf)
+{
+    if (is_keels(leaf))
+        return answer_keels(leaf);
     return answer_leaf(table, find_leaf(table, leaf), subleaf);
 }
 
@@ -273,16 +283,24 @@ static void fill_in(const struct cpuid_table *table, const struct cpuid_leaf *sl
     }
 }
 
+/* What the guest's CPUID answers now. */
+static struct cpuid_regs answer_now(const struct cpuid_table *table, uint32_t leaf,
+                                    uint32_t subleaf)
+{
+    if (is_keels(leaf))
+        return answer_keels(leaf);
+    const struct cpuid_leaf *slot = find_leaf(table, leaf);
+    struct cpuid_regs regs = answer_leaf(table, slot, subleaf);
+    if ((slot->flags & CPUID_VARIES) != 0)
+        fill_in(table, slot, subleaf, &regs);
+    return regs;
+}
+
 struct answer handle_cpuid(struct guest_cpu *cpu)
 {
     struct vcpu_regs *guest = &cpu->vcpu.regs;
-    uint32_t leaf = (uint32_t)guest->rax;
-    uint32_t subleaf = (uint32_t)guest->rcx;
-    const struct cpuid_leaf *slot = find_leaf(cpu->cpuid, leaf);
-    struct cpuid_regs regs = cpuid_lookup(cpu->cpuid, leaf, subleaf);
+    struct cpuid_regs regs = answer_now(cpu->cpuid, (uint32_t)guest->rax, (uint32_t)guest->rcx);
 
-    if ((slot->flags & CPUID_VARIES) != 0 && leaf - CPUID_KEEL_FIRST >= CPUID_KEEL_COUNT)
-        fill_in(cpu->cpuid, slot, subleaf, &regs);
     guest->rax = regs.eax;
     guest->rbx = regs.ebx;
     guest->rcx = regs.ecx;
