@@ -34,6 +34,8 @@
 
 #define MADT_ENTRIES      44
 #define MADT_LOCAL_APIC   0
+#define MADT_APIC_SIZE    8
+#define MADT_X2APIC_SIZE  16
 #define MADT_LOCAL_X2APIC 9
 #define MADT_APIC_ID      3 /* within the entry */
 #define MADT_X2APIC_ID    4
@@ -274,6 +276,34 @@ enum status acpi_read_fixed(acpi_read_fn read, uint64_t rsdp, struct acpi_fixed 
     return status;
 }
 
+/* Adds an id that is not there yet: some firmware lists a processor in both forms. */
+static void add_processor(uint32_t id, uint32_t *ids, uint32_t max, uint32_t *count)
+{
+    for (uint32_t i = 0; i < *count && i < max; i++) {
+        if (ids[i] == id)
+            return;
+    }
+    if (*count < max)
+        ids[*count] = id;
+    (*count)++;
+}
+
+/* One entry of the MADT, as far as its length says. False: it is shorter than its type. */
+static bool read_processor(const uint8_t *entry, uint32_t *ids, uint32_t max, uint32_t *count)
+{
+    bool x2apic = entry[0] == MADT_LOCAL_X2APIC;
+    if (!x2apic && entry[0] != MADT_LOCAL_APIC)
+        return true;
+    if (entry[1] < (x2apic ? MADT_X2APIC_SIZE : MADT_APIC_SIZE))
+        return false;
+    uint64_t flags = get(entry, x2apic ? MADT_X2APIC_FLAGS : MADT_APIC_FLAGS, 4);
+    uint32_t id = x2apic ? (uint32_t)get(entry, MADT_X2APIC_ID, 4) : entry[MADT_APIC_ID];
+    uint32_t nobody = x2apic ? UINT32_MAX : UINT8_MAX; /* it addresses all */
+    if ((flags & MADT_USABLE_FLAGS) != 0 && id != nobody)
+        add_processor(id, ids, max, count);
+    return true;
+}
+
 enum status acpi_list_processors(acpi_read_fn read, uint64_t rsdp, uint32_t *ids, uint32_t max,
                                  uint32_t *count)
 {
@@ -282,23 +312,15 @@ enum status acpi_list_processors(acpi_read_fn read, uint64_t rsdp, uint32_t *ids
     enum status status = acpi_find_table(read, rsdp, "APIC", 0, &madt, &size);
     if (status != STATUS_OK)
         return status;
+    if (size < MADT_ENTRIES)
+        return STATUS_INVALID;
 
     *count = 0;
     for (uint32_t at = MADT_ENTRIES; at + 2 <= size;) {
-        uint8_t entry[12] = {0}; /* type, length, then as far as id and flags */
-        if (!read(entry, madt + at, min_u64(sizeof(entry), size - at)))
+        uint8_t entry[MADT_X2APIC_SIZE] = {0};
+        if (!read(entry, madt + at, min_u64(sizeof(entry), size - at)) || entry[1] < 2 ||
+            entry[1] > size - at || !read_processor(entry, ids, max, count))
             return STATUS_INVALID;
-        if (entry[1] < 2 || entry[1] > size - at)
-            return STATUS_INVALID;
-        bool x2apic = entry[0] == MADT_LOCAL_X2APIC;
-        unsigned flags = x2apic ? MADT_X2APIC_FLAGS : MADT_APIC_FLAGS;
-        if ((x2apic || entry[0] == MADT_LOCAL_APIC) &&
-            (get(entry, flags, 4) & MADT_USABLE_FLAGS) != 0) {
-            if (*count < max)
-                ids[*count] = x2apic ? (uint32_t)get(entry, MADT_X2APIC_ID, 4)
-                                     : entry[MADT_APIC_ID];
-            (*count)++;
-        }
         at += entry[1];
     }
     return STATUS_OK;

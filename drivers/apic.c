@@ -9,11 +9,13 @@
 enum apic_register {
     APIC_ID = 0x020,
     APIC_TPR = 0x080,
+    APIC_EOI = 0x0b0,
     APIC_LDR = 0x0d0,
     APIC_DFR = 0x0e0,
     APIC_SVR = 0x0f0,
     APIC_LVT_CMCI = 0x2f0,
     APIC_VERSION = 0x030,
+    APIC_ISR = 0x100, /* eight, 0x10 apart */
     APIC_ESR = 0x280,
     APIC_ICR_LOW = 0x300,
     APIC_ICR_HIGH = 0x310,
@@ -95,6 +97,19 @@ void apic_send(uint32_t id, uint32_t command)
     write_register(APIC_ICR_HIGH, high);
 }
 
+/* Ends what is in service, highest first: there are at most 256 vectors. */
+static void end_service(void)
+{
+    for (unsigned i = 0; i < 256; i++) {
+        uint32_t in_service = 0;
+        for (unsigned j = 0; j < 8; j++)
+            in_service |= read_register(APIC_ISR + 16 * j);
+        if (in_service == 0)
+            break;
+        write_register(APIC_EOI, 0);
+    }
+}
+
 /* SDM Vol. 3A, "Local APIC State After It Receives an INIT Reset (Wait-for-SIPI State)". */
 void apic_reset(void)
 {
@@ -106,6 +121,7 @@ void apic_reset(void)
         write_register(APIC_LVT_TIMER + 16 * i, LVT_MASKED);
     if (has_cmci)
         write_register(APIC_LVT_CMCI, LVT_MASKED);
+    end_service();
     write_register(APIC_TIMER_COUNT, 0);
     write_register(APIC_TIMER_DIVIDE, 0);
     write_register(APIC_TPR, 0);

@@ -80,13 +80,13 @@ void platform_read_firmware(struct platform *platform, const struct memmap *map,
     platform->rsdp = rsdp;
     platform->processors = 1;
     if (rsdp.value == 0 && acpi_find_rsdp(firmware_read, &platform->rsdp.value) != STATUS_OK) {
-        log_warning("no ACPI tables found: one CPU is assumed, and sleep is not guarded");
+        log_warning("no ACPI tables found: no other CPU is expected, and sleep is not guarded");
         return;
     }
     rsdp = platform->rsdp;
     if (acpi_list_processors(firmware_read, rsdp.value, platform->apic_ids, CPU_MAX,
                              &platform->processors) != STATUS_OK)
-        log_warning("ACPI has no usable MADT: one CPU is assumed");
+        log_warning("ACPI has no usable MADT: no other CPU is expected");
     platform->processors = platform->processors == 0 ? 1 : platform->processors;
     switch (acpi_read_fixed(firmware_read, rsdp.value, &platform->acpi)) {
     case STATUS_OK:

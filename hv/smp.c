@@ -102,9 +102,7 @@ enum status smp_start(const struct memmap *map, smp_phase_fn run, const char **w
     static uint8_t saved[PAGE_SIZE];
     uint64_t page;
 
-    do_phase = run;
-    if (cpu_count == 1)
-        return STATUS_OK;
+    do_phase = run; /* even with one CPU listed: others may answer, and none may be left out */
     *why = "no page below 640 KiB to start the other CPUs in";
     if (memmap_find_lowest(map, PAGE_SIZE, 640 * KIB, PAGE_SIZE, PAGE_SIZE, NULL, 0, &page) !=
             STATUS_OK ||
@@ -161,7 +159,7 @@ const char *smp_do_phase(enum phase phase)
 
 void smp_give_back(void)
 {
-    if (cpu_count > 1)
+    if (arrived() > 0)
         apic_send(0, APIC_ALL_BUT_SELF | APIC_INIT);
 }
 

@@ -19,7 +19,6 @@
 #define RIGHTS_CODE64   0xa09b
 #define RIGHTS_CODE32   0xc09b
 #define RIGHTS_DATA     0xc093
-#define RIGHTS_CODE16   0x009b
 #define RIGHTS_DATA16   0x0093
 #define RIGHTS_LDT      0x0082
 #define RIGHTS_TSS_BUSY 0x008b
@@ -252,7 +251,7 @@ void vmx_set_guest_init(struct vcpu *vcpu, const struct vmx_caps *caps)
     vmcs_write(VMCS_GUEST_CR3, 0);
     vmcs_write(VMCS_GUEST_IA32_EFER, 0);
 
-    set_segment(VMCS_GUEST_CS_SELECTOR, 0xf000, 0xffff0000, 0xffff, RIGHTS_CODE16);
+    set_segment(VMCS_GUEST_CS_SELECTOR, 0xf000, 0xffff0000, 0xffff, RIGHTS_DATA16);
     set_segment(VMCS_GUEST_SS_SELECTOR, 0, 0, 0xffff, RIGHTS_DATA16);
     set_segment(VMCS_GUEST_DS_SELECTOR, 0, 0, 0xffff, RIGHTS_DATA16);
     set_segment(VMCS_GUEST_ES_SELECTOR, 0, 0, 0xffff, RIGHTS_DATA16);
