@@ -7,7 +7,11 @@
 #include "x86/ops.h"
 
 static struct lock kick_lock;
-static kick_fn kick_function; /* written under kick_lock, before any CPU is marked kicked */
+/*
+ * Written under kick_lock, before any CPU is marked kicked. A CPU that was given up because
+ * it parks may still read it: the old one or the next, and either may run anywhere.
+ */
+static kick_fn kick_function;
 static bool stopping;
 
 static bool is_parked(const struct percpu *cpu)
@@ -25,8 +29,7 @@ void kick_all(kick_fn fn)
     struct percpu *self = this_cpu();
 
     lock_acquire(&kick_lock);
-    kick_function = fn;
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    __atomic_store_n(&kick_function, fn, __ATOMIC_SEQ_CST);
     for (uint32_t i = 0; i < cpu_count; i++) {
         struct percpu *cpu = cpu_table[i];
         if (cpu == self || is_parked(cpu))
@@ -52,7 +55,7 @@ bool kick_answer(struct percpu *cpu)
         ops_halt_forever();
     if (!is_kicked(cpu))
         return false;
-    kick_function();
+    __atomic_load_n(&kick_function, __ATOMIC_RELAXED)();
     __atomic_store_n(&cpu->kicked, 0, __ATOMIC_SEQ_CST);
     return true;
 }
