@@ -157,8 +157,7 @@ static const char *do_phase(struct percpu *cpu, enum phase phase)
     return NULL;
 }
 
-/* The others leave VMX operation, if they are in it, and wait for SIPI as the firmware left them.
- */
+/* All leave VMX operation if they are in it; the others wait for SIPI, as before. */
 static void take_back(void)
 {
     (void)smp_do_phase(PHASE_BACK);
