@@ -67,11 +67,14 @@ void kick_park(struct percpu *cpu)
 
 void kick_unpark(struct percpu *cpu)
 {
-    __atomic_store_n(&cpu->parked, 0, __ATOMIC_SEQ_CST);
-    vmx_flush_ept();
-    /* An NMI that was sent before it parked has waited with it, and is nobody's now. */
+    /*
+     * An NMI that was sent before it parked has waited with it, and is nobody's now. It
+     * must be gone before anyone can ask this CPU again: it would be taken for the new kick.
+     */
     ops_unblock_nmi();
     cpu->guest.vcpu.nmi_pending = false;
+    __atomic_store_n(&cpu->parked, 0, __ATOMIC_SEQ_CST);
+    vmx_flush_ept();
 }
 
 void kick_stop_others(void)

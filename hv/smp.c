@@ -10,6 +10,7 @@
 #include "mm/space.h"
 #include "x86/ops.h"
 
+#define NOBODY          UINT32_MAX /* the APIC id of a CPU that has not come yet */
 #define INIT_WAIT_US    10000
 #define STARTUP_WAIT_US 200
 #define ARRIVE_WAIT_US  1000
@@ -39,6 +40,7 @@ enum status smp_init(struct percpu *boot_cpu, const uint32_t *apic_ids, uint32_t
             return status;
         cpu_table[i] = space_pointer(frame);
         cpu_table[i]->index = i;
+        cpu_table[i]->apic_id = NOBODY;
         status = cpu_init_stacks(cpu_table[i]);
         if (status != STATUS_OK)
             return status;
@@ -75,11 +77,11 @@ static uint32_t arrived(void)
     return __atomic_load_n(&ap_arrived, __ATOMIC_ACQUIRE);
 }
 
-/* Has the CPU that we expect come? Those that have wrote their ids before PHASE_CHECK. */
+/* Has the CPU that we expect come? */
 static bool has_come(uint32_t id)
 {
     for (uint32_t i = 0; i < cpu_count; i++) {
-        if (cpu_table[i]->apic_id == id && (i == 0 || i <= arrived()))
+        if (__atomic_load_n(&cpu_table[i]->apic_id, __ATOMIC_ACQUIRE) == id)
             return true;
     }
     return false;
@@ -95,6 +97,13 @@ static const char *who_is_missing(void)
         }
     }
     return "a CPU does not answer that the MADT lists";
+}
+
+static const char *who_is_unlisted(void)
+{
+    format(reason, sizeof(reason), "%u CPUs answer, and the MADT lists %u", arrived() + 1,
+           cpu_count);
+    return reason;
 }
 
 enum status smp_start(const struct memmap *map, smp_phase_fn run, const char **why)
@@ -122,19 +131,14 @@ enum status smp_start(const struct memmap *map, smp_phase_fn run, const char **w
     for (unsigned i = 0; i < SETTLE_TRIES && arrived() + 1 == cpu_count; i++)
         timer_wait_us(ARRIVE_WAIT_US);
 
+    bool all = arrived() + 1 == cpu_count;
+    if (!all) {
+        *why = arrived() + 1 > cpu_count ? who_is_unlisted() : who_is_missing();
+        smp_give_back(); /* before the page is: some may be in it */
+    }
     phys_write(HPA(page), saved, sizeof(saved));
     space_unmap_identity(page);
-    if (arrived() + 1 == cpu_count)
-        return STATUS_OK;
-    if (arrived() + 1 > cpu_count) {
-        format(reason, sizeof(reason), "%u CPUs answer, and the MADT lists %u", arrived() + 1,
-               cpu_count);
-        *why = reason;
-    } else {
-        *why = who_is_missing();
-    }
-    smp_give_back();
-    return STATUS_INVALID;
+    return all ? STATUS_OK : STATUS_INVALID;
 }
 
 const char *smp_do_phase(enum phase phase)
@@ -159,14 +163,14 @@ const char *smp_do_phase(enum phase phase)
 
 void smp_give_back(void)
 {
-    if (arrived() > 0)
-        apic_send(0, APIC_ALL_BUT_SELF | APIC_INIT);
+    apic_send(0, APIC_ALL_BUT_SELF | APIC_INIT);
+    timer_wait_us(INIT_WAIT_US);
 }
 
 void ap_main(struct percpu *cpu)
 {
     cpu_init(cpu);
-    cpu->apic_id = apic_id();
+    __atomic_store_n(&cpu->apic_id, apic_id(), __ATOMIC_RELEASE);
     for (;;) {
         enum phase phase = __atomic_load_n(&current_phase, __ATOMIC_ACQUIRE);
         if (phase == cpu->phase_done) {

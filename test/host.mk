@@ -7,8 +7,9 @@ FUZZ_SECONDS ?= 10
 
 HOST_INCLUDES := -Itest/fake -I.
 HOST_WARNINGS := -Wall -Wextra -Wshadow -Wundef -Wstrict-prototypes -Wpointer-arith
-HOST_CFLAGS := -std=gnu17 -g -O1 -fno-omit-frame-pointer -fno-strict-aliasing -fwrapv \
-               $(HOST_WARNINGS) $(HOST_INCLUDES) -MMD -MP
+HOST_CFLAGS := -std=gnu17 -include test/fake/pause.h -g -O1 -fno-omit-frame-pointer \
+               -fno-strict-aliasing -fwrapv $(HOST_WARNINGS) $(HOST_INCLUDES) -MMD -MP
+TSAN_CFLAGS := -fsanitize=thread
 UNIT_CFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=all
 FUZZ_CFLAGS := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 
@@ -18,9 +19,13 @@ HOST_EXCLUDE :=
 HOST_SOURCES := $(filter-out $(HOST_EXCLUDE),$(wildcard $(HOST_FOLDERS:%=%/*.c)))
 
 UNIT_TESTS := $(patsubst test/unit/%.c,$(BUILD)/unit/%,$(wildcard test/unit/test_*.c))
+# Programs whose CPUs are threads are built twice: NMIs as signals, under the sanitizers of
+# the others; and under ThreadSanitizer, where NMIs are polled for.
+THREAD_TESTS := $(patsubst test/unit/%.c,$(BUILD)/unit/%,$(wildcard test/unit/tsan_*.c))
+TSAN_TESTS := $(patsubst test/unit/%.c,$(BUILD)/tsan/%,$(wildcard test/unit/tsan_*.c))
 FUZZERS := $(patsubst test/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard test/fuzz/fuzz_*.c))
 
-$(BUILD)/unit/obj/%.o: %.c
+$(BUILD)/unit/obj/%.o: %.c test/host.mk
 	@mkdir -p $(@D)
 	$(HOST_CC) $(HOST_CFLAGS) $(UNIT_CFLAGS) -c -o $@ $<
 
@@ -30,18 +35,43 @@ $(BUILD)/unit/libkeel.a: $(HOST_SOURCES:%.c=$(BUILD)/unit/obj/%.o)
 
 $(BUILD)/unit/test_%: $(BUILD)/unit/obj/test/unit/test_%.o $(BUILD)/unit/obj/test/unit/unit.o \
                       $(BUILD)/unit/obj/test/fake/fake.o $(BUILD)/unit/obj/test/fake/phys.o \
-                      $(BUILD)/unit/obj/test/fake/entry.o $(BUILD)/unit/libkeel.a
+                      $(BUILD)/unit/obj/test/fake/entry.o $(BUILD)/unit/obj/test/fake/registers.o \
+                      $(BUILD)/unit/obj/test/fake/entry_check.o $(BUILD)/unit/libkeel.a
 	$(HOST_CC) $(UNIT_CFLAGS) -o $@ $^
+
+$(BUILD)/unit/tsan_%: $(BUILD)/unit/obj/test/unit/tsan_%.o $(BUILD)/unit/obj/test/unit/unit.o \
+                      $(BUILD)/unit/obj/test/fake/threads.o \
+                      $(BUILD)/unit/obj/test/fake/nmi_signal.o $(BUILD)/unit/obj/test/fake/phys.o \
+                      $(BUILD)/unit/libkeel.a
+	$(HOST_CC) $(UNIT_CFLAGS) -pthread -o $@ $^
+
+$(BUILD)/tsan/obj/%.o: %.c test/host.mk
+	@mkdir -p $(@D)
+	$(HOST_CC) $(HOST_CFLAGS) $(TSAN_CFLAGS) -c -o $@ $<
+
+$(BUILD)/tsan/libkeel.a: $(HOST_SOURCES:%.c=$(BUILD)/tsan/obj/%.o)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(BUILD)/tsan/tsan_%: $(BUILD)/tsan/obj/test/unit/tsan_%.o $(BUILD)/tsan/obj/test/unit/unit.o \
+                      $(BUILD)/tsan/obj/test/fake/threads.o $(BUILD)/tsan/obj/test/fake/nmi_poll.o \
+                      $(BUILD)/tsan/obj/test/fake/phys.o $(BUILD)/tsan/libkeel.a
+	$(HOST_CC) $(TSAN_CFLAGS) -pthread -o $@ $^
 
 # Objects are kept: they are not mere steps on the way.
 .SECONDARY:
 
 # Every program runs, even when one before it has failed.
 .PHONY: unit
-unit: $(UNIT_TESTS)
+unit: $(UNIT_TESTS) $(THREAD_TESTS) $(TSAN_TESTS)
 	@status=0; for test in $^; do $$test || status=1; done; exit $$status
 
-$(BUILD)/fuzz/obj/%.o: %.c
+# Those of ThreadSanitizer alone.
+.PHONY: unit-tsan
+unit-tsan: $(TSAN_TESTS)
+	@status=0; for test in $^; do $$test || status=1; done; exit $$status
+
+$(BUILD)/fuzz/obj/%.o: %.c test/host.mk
 	@mkdir -p $(@D)
 	$(FUZZ_CC) $(HOST_CFLAGS) $(FUZZ_CFLAGS) -c -o $@ $<
 
@@ -112,4 +142,4 @@ lint-cppcheck:
 	cppcheck --quiet --enable=warning,performance,portability --std=c11 --error-exitcode=1 -I. \
 	    --suppressions-list=test/lint/cppcheck.txt $(HOST_FOLDERS)
 
--include $(shell find $(BUILD)/unit/obj $(BUILD)/fuzz/obj -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/unit/obj $(BUILD)/tsan/obj $(BUILD)/fuzz/obj -name '*.d' 2>/dev/null)

@@ -167,6 +167,8 @@ void *ops_gs_pointer(void)
 void ops_unblock_nmi(void)
 {
     fake.nmi_unblocks++;
+    if (fake.on_unblock_nmi != NULL)
+        fake.on_unblock_nmi();
 }
 
 void ops_wbinvd(void)

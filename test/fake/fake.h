@@ -43,6 +43,7 @@ struct fake {
     unsigned invepts, invlpgs, wbinvds, pauses, nmi_unblocks;
     uint64_t invept_type, invept_eptp;                 /* of the last one */
     uint32_t (*port_in)(uint16_t port, unsigned size); /* NULL: all ones */
+    void (*on_unblock_nmi)(void);                      /* NULL: no NMI has waited */
 
     unsigned stores; /* in store[] */
     unsigned ports;  /* in port[] */
@@ -52,10 +53,10 @@ struct fake {
 
 extern struct fake fake;
 
-/* No MSR exists, every CPUID leaf is 0, every VMCS field reads as 0, the logs are empty. */
 /* What GS points to in this thread: its struct percpu. */
 extern _Thread_local void *fake_gs_pointer;
 
+/* No MSR exists, every CPUID leaf is 0, every VMCS field reads as 0, the logs are empty. */
 void fake_reset(void);
 
 /* Makes an MSR exist. A read-only one faults when written. */

@@ -66,11 +66,10 @@ uint8_t *fake_registers_start(const struct fake_registers *new_model)
     model = new_model;
     open_page(true);
     memset(page, 0, PAGE_SIZE);
-    open_page(false);
     return page;
 }
 
-void fake_registers_stop(void)
+void fake_registers_watch(bool watch)
 {
-    open_page(true);
+    open_page(!watch);
 }

@@ -15,10 +15,10 @@ struct fake_registers {
     void (*after_write)(uint8_t *page, unsigned offset);
 };
 
-/* The page, zeroed: the same one at each call. Any of the model's functions may be NULL. */
+/* The page, zeroed, as plain memory: the same one at each call. Functions may be NULL. */
 uint8_t *fake_registers_start(const struct fake_registers *model);
 
-/* From now on the page is plain memory, for the test to look at. */
-void fake_registers_stop(void);
+/* From now on accesses are seen; or are not, for the test to look at the page. */
+void fake_registers_watch(bool watch);
 
 #endif

@@ -72,5 +72,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         CHECK(acpi.s3_name[0] >= START && acpi.s3_name[0] + 4 <= START + memory_size);
         CHECK(memcmp(memory + (acpi.s3_name[0] - START), "_S3_", 4) == 0);
     }
+
+    uint32_t ids[8], count;
+    ids[4] = 0xeeeeeeee;
+    if (acpi_list_processors(read_memory, rsdp, ids, 4, &count) == STATUS_OK) {
+        CHECK(count <= memory_size / 8);
+        CHECK(ids[4] == 0xeeeeeeee);
+    }
     return 0;
 }

@@ -312,3 +312,227 @@ TEST(a_short_fadt)
     CHECK_EQ(acpi.sleep_control[2], 0xb004);
     CHECK(acpi.s5_found);
 }
+
+/* ACPI Specification 6.5, "Multiple APIC Description Table (MADT)" and its structures. */
+#define MADT        0x210000
+#define ENABLED     1
+#define ONLINE_LATE 2
+
+static uint32_t madt_size;
+
+static void madt_start(void)
+{
+    static const uint64_t entries[] = {FADT, MADT};
+    start(2);
+    make_root(true, entries, 2);
+    put(MADT + 36, 0xfee00000, 4);
+    put(MADT + 40, 1, 4);
+    madt_size = 44;
+}
+
+static void madt_bytes(const uint8_t *bytes, unsigned count)
+{
+    memcpy(memory + MADT + madt_size, bytes, count);
+    madt_size += count;
+}
+
+/* "Processor Local APIC Structure" */
+static void madt_local_apic(uint8_t id, uint32_t flags)
+{
+    const uint8_t entry[8] = {0, 8, (uint8_t)(id + 1), id, (uint8_t)flags, 0, 0, 0};
+    madt_bytes(entry, sizeof(entry));
+}
+
+/* "Processor Local x2APIC Structure" */
+static void madt_x2apic(uint32_t id, uint32_t flags)
+{
+    uint64_t at = MADT + madt_size;
+    const uint8_t entry[16] = {9, 16};
+    madt_bytes(entry, sizeof(entry));
+    put(at + 4, id, 4);
+    put(at + 8, flags, 4);
+    put(at + 12, id, 4);
+}
+
+static uint32_t listed[600], listed_count;
+
+static enum status list(uint32_t max)
+{
+    table(MADT, "APIC", madt_size);
+    memset(listed, 0xee, sizeof(listed));
+    listed_count = 0;
+    return acpi_list_processors(fake_phys_read, rsdp, listed, max, &listed_count);
+}
+
+TEST(processors)
+{
+    static const uint8_t others[] = {
+        1,  12, 2,   0, 0,    0,    0xc0, 0xfe, 0, 0, 0, 0, /* I/O APIC */
+        2,  10, 0,   0, 2,    0,    0,    0,    0, 0,       /* override */
+        4,  6,  255, 0, 0,    1,                            /* NMI */
+        10, 12, 0,   0, 0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0};
+    madt_start();
+    madt_local_apic(0, ENABLED);
+    madt_local_apic(6, ENABLED);
+    madt_bytes(others, 12 + 10);
+    madt_local_apic(1, 0); /* "if zero, this processor is unusable" */
+    madt_local_apic(254, ENABLED);
+    madt_x2apic(0x10000, ENABLED);
+    madt_x2apic(0x10001, 0);
+    madt_bytes(others + 22, sizeof(others) - 22);
+    madt_x2apic(0xfffffffe, ENABLED);
+    CHECK_EQ(list(512), STATUS_OK);
+    CHECK_EQ(listed_count, 5);
+    static const uint32_t expected[] = {0, 6, 254, 0x10000, 0xfffffffe};
+    for (unsigned i = 0; i < 5; i++)
+        CHECK_EQ(listed[i], expected[i]);
+    CHECK_EQ(listed[5], 0xeeeeeeee);
+}
+
+/* "Online Capable": not enabled, but the machine can bring it online later. */
+TEST(processors_that_may_come_later)
+{
+    madt_start();
+    madt_local_apic(0, ENABLED);
+    madt_local_apic(2, ONLINE_LATE);
+    madt_x2apic(300, ONLINE_LATE);
+    madt_x2apic(301, 4); /* a reserved flag says nothing */
+    CHECK_EQ(list(512), STATUS_OK);
+    CHECK_EQ(listed_count, 3);
+    CHECK_EQ(listed[1], 2);
+    CHECK_EQ(listed[2], 300);
+}
+
+TEST(more_processors_than_there_is_room_for)
+{
+    for (uint32_t max = 0; max <= 5; max++) {
+        madt_start();
+        for (uint8_t id = 0; id < 4; id++)
+            madt_local_apic(id, ENABLED);
+        NOTE("room for %u", max);
+        CHECK_EQ(list(max), STATUS_OK);
+        CHECK_EQ(listed_count, 4);
+        for (uint32_t i = 0; i < 5; i++)
+            CHECK_EQ(listed[i], i < max && i < 4 ? i : 0xeeeeeeee);
+    }
+    madt_start();
+    for (uint32_t id = 0; id < 600; id++)
+        madt_x2apic(id * 3, ENABLED);
+    CHECK_EQ(list(512), STATUS_OK);
+    CHECK_EQ(listed_count, 600);
+    CHECK_EQ(listed[511], 511 * 3);
+    CHECK_EQ(listed[512], 0xeeeeeeee);
+}
+
+/* An entry that cannot be stepped over, or that ends outside the table. */
+TEST(broken_madts)
+{
+    static const uint8_t lengths[] = {0, 1, 9, 12, 255};
+    for (unsigned i = 0; i < ARRAY_LENGTH(lengths); i++) {
+        madt_start();
+        madt_local_apic(0, ENABLED);
+        madt_local_apic(1, ENABLED);
+        memory[MADT + 44 + 8 + 1] = lengths[i];
+        NOTE("length %u", lengths[i]);
+        CHECK_EQ(list(512), STATUS_INVALID);
+    }
+    madt_start();
+    madt_x2apic(7, ENABLED);
+    madt_size -= 4; /* the table ends within the entry */
+    CHECK_EQ(list(512), STATUS_INVALID);
+    madt_start();
+    madt_local_apic(0, ENABLED);
+    table(MADT, "APIC", madt_size);
+    memory[MADT + 44 + 3]++; /* the checksum is wrong */
+    listed_count = 77;
+    CHECK_EQ(acpi_list_processors(fake_phys_read, rsdp, listed, 512, &listed_count),
+             STATUS_INVALID);
+    start(2); /* none at all */
+    CHECK_EQ(acpi_list_processors(fake_phys_read, rsdp, listed, 512, &listed_count),
+             STATUS_INVALID);
+}
+
+/* Id and flags of an entry that is too short to have them are those of its neighbour. */
+TEST(processor_entries_that_are_too_short)
+{
+    for (uint8_t length = 2; length < 8; length++) {
+        madt_start();
+        const uint8_t entry[8] = {0, length, 1, 1, 1, 1, 1, 1};
+        madt_bytes(entry, length);
+        madt_local_apic(ENABLED, ENABLED);
+        madt_local_apic(5, ENABLED);
+        NOTE("local APIC, length %u", length);
+        enum status status = list(512);
+        CHECK(status == STATUS_INVALID || (listed_count == 2 && listed[1] == 5));
+    }
+    for (uint8_t length = 2; length < 16; length++) {
+        madt_start();
+        const uint8_t entry[16] = {9, length, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+        madt_bytes(entry, length);
+        madt_local_apic(ENABLED, ENABLED);
+        madt_local_apic(5, ENABLED);
+        NOTE("x2APIC, length %u", length);
+        enum status status = list(512);
+        CHECK(status == STATUS_INVALID || (listed_count == 2 && listed[1] == 5));
+    }
+}
+
+/* A header alone, without even the fixed fields, is no usable MADT. */
+TEST(a_madt_that_is_too_short)
+{
+    for (madt_size = 36; madt_size < 44; madt_size++) {
+        uint32_t size = madt_size;
+        madt_start();
+        madt_size = size;
+        NOTE("%u bytes", madt_size);
+        CHECK(list(512) == STATUS_INVALID || listed_count == 0);
+        madt_size = size;
+    }
+    madt_start(); /* no processors, and one byte that is no entry */
+    CHECK_EQ(list(512), STATUS_OK);
+    CHECK_EQ(listed_count, 0);
+    madt_size = 45;
+    CHECK(list(512) == STATUS_INVALID || listed_count == 0);
+}
+
+/* An id that means all processors is none's: "0xFF" for local APICs, all ones for x2APIC. */
+TEST(ids_that_are_nobodys)
+{
+    madt_start();
+    madt_local_apic(0, ENABLED);
+    madt_local_apic(255, ENABLED);
+    madt_x2apic(UINT32_MAX, ENABLED);
+    CHECK(list(512) == STATUS_INVALID || listed_count == 1);
+}
+
+/* Firmware that lists a processor in both forms still means one processor. */
+TEST(a_processor_that_is_listed_twice)
+{
+    madt_start();
+    madt_local_apic(0, ENABLED);
+    madt_local_apic(2, ENABLED);
+    madt_x2apic(0, ENABLED);
+    madt_x2apic(2, ENABLED);
+    CHECK_EQ(list(512), STATUS_OK);
+    CHECK_EQ(listed_count, 2);
+}
+
+TEST(random_madts)
+{
+    for (unsigned round = 0; round < 3000; round++) {
+        madt_start();
+        unsigned count = (unsigned)unit_random_below(40);
+        for (unsigned i = 0; i < count; i++) {
+            if (unit_random() % 2)
+                madt_local_apic((uint8_t)unit_random(), (uint32_t)unit_random() & 3);
+            else
+                madt_x2apic((uint32_t)unit_random(), (uint32_t)unit_random() & 3);
+        }
+        for (unsigned i = 0; i < unit_random_below(4) && madt_size > 44; i++)
+            memory[MADT + 44 + unit_random_below(madt_size - 44)] = (uint8_t)unit_random();
+        uint32_t max = (uint32_t)unit_random_below(20);
+        NOTE("round %u", round);
+        (void)list(max);
+        CHECK_EQ(listed[max], 0xeeeeeeee);
+    }
+}

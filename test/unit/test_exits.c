@@ -4,6 +4,7 @@
  */
 #include "unit.h"
 
+#include "entry_check.h"
 #include "guest/sleep.h"
 #include "guest/xcr0.h"
 #include "guest_fixture.h"
@@ -361,29 +362,179 @@ TEST(an_exception_in_a_shadow_under_single_step)
     }
 }
 
-/* No qualification, register or address makes a handler panic, or shows Keel's memory. */
+enum mode {
+    KERNEL_64BIT,
+    USER_64BIT,
+    USER_32BIT,
+    PROTECTED,
+    REAL,
+    MODES
+};
+
+static bool one_in(unsigned n)
+{
+    return unit_random_below(n) == 0;
+}
+
+/* A guest in one of the modes, at an instruction that exits: all that VM entry checks is right. */
+static void set_random_mode(enum mode mode)
+{
+    static const struct vmx_caps caps = {.cr4_fixed0 = FAKE_CR4_FIXED0};
+    bool user = mode == USER_64BIT || mode == USER_32BIT;
+    bool wide = mode == KERNEL_64BIT || mode == USER_64BIT;
+
+    fake.cr0 = 0;
+    fake_set_vmcs(VMCS_VMCS_LINK_POINTER, UINT64_MAX);
+    if (mode <= USER_32BIT) {
+        vmx_set_guest_64bit(&cpu.vcpu, &caps, 0, 0x1000);
+    } else if (mode == PROTECTED) {
+        vmx_set_guest_32bit(&cpu.vcpu, &caps, 0);
+    } else {
+        vmx_set_guest_init(&cpu.vcpu, &caps);
+        vmx_set_guest_startup(8);
+    }
+    if (user) {
+        fake_set_vmcs(VMCS_GUEST_CS_ACCESS_RIGHTS, mode == USER_64BIT ? 0xa0fb : 0xc0fb);
+        fake_set_vmcs(VMCS_GUEST_SS_ACCESS_RIGHTS, 0xc0f3);
+    }
+    uint64_t rip = unit_random() >> (wide ? 17 + unit_random_below(47) : 32);
+    if (one_in(4))
+        rip = UINT32_MAX - unit_random_below(16);
+    if (wide && one_in(4))
+        rip = (one_in(2) ? UINT64_C(0x800000000000) : UINT64_MAX) - 1 - unit_random_below(16);
+    fake_set_vmcs(VMCS_GUEST_RIP, mode == REAL ? rip & 0xffff : rip);
+    fake_set_vmcs(VMCS_EXIT_INSTRUCTION_LENGTH, 1 + unit_random_below(15));
+}
+
+/* Flags, shadows and single steps, as a processor can leave them together. */
+static void set_random_shadow(bool allowed)
+{
+    static const uint8_t shadows[] = {0, BLOCKING_BY_STI, BLOCKING_BY_MOV_SS};
+    uint64_t rflags = RFLAGS_FIXED | (unit_random() & (RFLAGS_TF | RFLAGS_RF | RFLAGS_IF));
+    uint64_t shadow = allowed && one_in(2) ? shadows[unit_random_below(3)] : 0;
+    uint64_t debugctl = one_in(4) ? DEBUGCTL_BTF : 0;
+
+    if (shadow == BLOCKING_BY_STI)
+        rflags |= RFLAGS_IF;
+    bool steps = (rflags & RFLAGS_TF) != 0 && debugctl == 0;
+    fake_set_vmcs(VMCS_GUEST_RFLAGS, rflags);
+    fake_set_vmcs(VMCS_GUEST_IA32_DEBUGCTL, debugctl);
+    fake_set_vmcs(VMCS_GUEST_INTERRUPTIBILITY, shadow | (one_in(4) ? BLOCKING_BY_NMI : 0));
+    fake_set_vmcs(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS,
+                  (shadow != 0 && steps ? BS : 0) | (shadow == 2 ? unit_random() & 0xf : 0));
+}
+
+/* The event that was being delivered. "Information for VM Exits During Event Delivery" */
+static void set_random_delivery(enum mode mode)
+{
+    static const struct {
+        unsigned type, vector;
+        bool has_error;
+    } events[] = {{0, 0xec, false}, {2, 2, false},  {3, 0, false}, {3, 1, false}, {3, 6, false},
+                  {3, 8, true},     {3, 11, true},  {3, 13, true}, {3, 14, true}, {3, 18, false},
+                  {4, 0x80, false}, {4, 14, false}, {5, 1, false}, {6, 3, false}, {6, 4, false}};
+    unsigned i = (unsigned)unit_random_below(ARRAY_LENGTH(events));
+    bool has_error = events[i].has_error && mode != REAL;
+
+    fake_set_vmcs(VMCS_IDT_VECTORING_INFO, VALID | (one_in(2) ? BIT(12) : 0) |
+                                               (uint64_t)events[i].type << 8 | events[i].vector |
+                                               (has_error ? BIT(11) : 0));
+    fake_set_vmcs(VMCS_IDT_VECTORING_ERROR_CODE, unit_random() & 0xffff);
+    if (events[i].type == EVENT_EXTERNAL)
+        fake_set_vmcs(VMCS_GUEST_RFLAGS, fake_vmcs(VMCS_GUEST_RFLAGS) | RFLAGS_IF);
+    if (events[i].type == EVENT_NMI)
+        fake_set_vmcs(VMCS_GUEST_INTERRUPTIBILITY, BLOCKING_BY_NMI);
+}
+
+/* What an exit by an exception or an NMI says of itself; now and then what none can say. */
+static void set_random_exception(enum mode mode)
+{
+    static const uint16_t infos[] = {0x202, 0x301, 0x501, 0xb11, 0x312};
+    uint64_t info = infos[unit_random_below(ARRAY_LENGTH(infos))];
+    if (mode == REAL && info == 0xb11)
+        info = 0x301;
+    if (one_in(8))
+        info = unit_random() & 0xfff;
+    fake_set_vmcs(VMCS_EXIT_INTERRUPTION_INFO, VALID | info);
+    fake_set_vmcs(VMCS_EXIT_INTERRUPTION_ERROR_CODE, 0);
+    fake_set_vmcs(VMCS_GUEST_CR4, fake_vmcs(VMCS_GUEST_CR4) | CR4_MCE);
+}
+
+static void set_random_exit(uint32_t reason)
+{
+    uint64_t *regs = (uint64_t *)&cpu.vcpu.regs;
+    enum mode mode = (enum mode)unit_random_below(MODES);
+    bool delivering = (reason == 0 || reason == 48) && one_in(2);
+
+    set_random_mode(mode);
+    set_random_shadow(!delivering);
+    fake_set_vmcs(VMCS_IDT_VECTORING_INFO, unit_random() & 0x7fffffff); /* undefined: not valid */
+    fake_set_vmcs(VMCS_ENTRY_INTERRUPTION_INFO, 0);                     /* an exit clears it */
+    if (delivering)
+        set_random_delivery(mode);
+    set_random_exception(mode);
+    if (reason == 8) { /* the NMI window: it opens under blocking by STI at most */
+        fake_set_vmcs(VMCS_GUEST_INTERRUPTIBILITY,
+                      fake_vmcs(VMCS_GUEST_INTERRUPTIBILITY) & BLOCKING_BY_STI);
+        cpu.vcpu.nmi_pending = one_in(2);
+        cpu.vcpu.machine_check_pending = one_in(2);
+    }
+    for (unsigned i = 0; i < sizeof(cpu.vcpu.regs) / 8; i++)
+        regs[i] = unit_random() >> unit_random_below(64);
+    if (reason == 30) /* what a processor can report: 1, 2 or 4 bytes */
+        fake_set_vmcs(VMCS_EXIT_QUALIFICATION,
+                      (BIT(unit_random_below(3)) - 1) | (unit_random() & 0xffff0018));
+    else
+        fake_set_vmcs(VMCS_EXIT_QUALIFICATION, unit_random() >> unit_random_below(64));
+    fake_set_vmcs(VMCS_GUEST_PHYSICAL_ADDRESS, unit_random() >> unit_random_below(64));
+    fake_set_vmcs(VMCS_GUEST_LINEAR_ADDRESS, unit_random());
+    fake.ports = fake.stores = 0;
+}
+
+/* As the run loop; false: the guest does not run again. */
+static bool carry_out_any(struct answer answer)
+{
+    switch (answer.kind) {
+    case ANSWER_INJECT:
+        return event_inject((enum vector)answer.vector, answer.has_error, answer.error);
+    case ANSWER_NMI:
+        event_nmi(&cpu.vcpu);
+        event_retry(false);
+        return true;
+    case ANSWER_ADVANCE:
+    case ANSWER_RETRY:
+        carry_out(answer);
+        return true;
+    default:
+        return answer.kind == ANSWER_RESUME;
+    }
+}
+
+/*
+ * No qualification, register or address makes a handler panic, shows Keel's memory, or leads
+ * to a state that VM entry refuses.
+ */
 TEST(random_exits)
 {
     static const uint8_t reasons[] = {0, 8, 10, 13, 18, 28, 30, 31, 32, 48, 55};
+    unsigned entries = 0;
     fixture_start();
-    for (unsigned round = 0; round < 30000; round++) {
+    fake_set_vmcs(VMCS_GUEST_IA32_PAT, PAT_RESET);
+    for (unsigned round = 0; round < 60000; round++) {
         uint32_t reason = reasons[unit_random_below(ARRAY_LENGTH(reasons))];
-        uint64_t *regs = (uint64_t *)&cpu.vcpu.regs;
-        for (unsigned i = 0; i < sizeof(cpu.vcpu.regs) / 8; i++)
-            regs[i] = unit_random() >> unit_random_below(64);
-        if (reason == 30) /* what a processor can report: 1, 2 or 4 bytes */
-            fake_set_vmcs(VMCS_EXIT_QUALIFICATION,
-                          (BIT(unit_random_below(3)) - 1) | (unit_random() & 0xffff0018));
-        else
-            fake_set_vmcs(VMCS_EXIT_QUALIFICATION, unit_random() >> unit_random_below(64));
-        fake_set_vmcs(VMCS_GUEST_PHYSICAL_ADDRESS, unit_random() >> unit_random_below(64));
-        fake_set_vmcs(VMCS_GUEST_LINEAR_ADDRESS, unit_random());
-        fake_set_vmcs(VMCS_EXIT_INTERRUPTION_INFO, VALID | (unit_random() & 0xfff));
-        fake.ports = fake.stores = 0;
-        NOTE("round %u, reason %u", round, reason);
+        set_random_exit(reason);
+        NOTE("round %u, reason %u, before: %s", round, reason, fake_check_entry());
+        CHECK(fake_check_entry() == NULL);
         struct answer answer = guest_handle_exit(&cpu, reason);
         CHECK(answer.kind <= ANSWER_STOP);
+        if (carry_out_any(answer)) {
+            NOTE("round %u, reason %u, answer %u: %s", round, reason, answer.kind,
+                 fake_check_entry());
+            CHECK(fake_check_entry() == NULL);
+            entries++;
+        }
     }
+    CHECK(entries > 30000);
     for (uint64_t page = 0x80000000; page < 0x80400000; page += PAGE_SIZE)
         CHECK(!pt_lookup(&guest.ept.pt, page).present);
 }

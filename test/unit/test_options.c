@@ -124,3 +124,21 @@ TEST(unknown_words_are_named_and_change_nothing)
     CHECK_EQ(options.log_level, LOG_DEBUG);
     options_parse("unknown words", &options, NULL);
 }
+
+TEST(a_cpu_that_is_told_to_fail)
+{
+    parse("");
+    CHECK_EQ(options.fail_cpu, 0);
+    parse("fail-cpu=3");
+    CHECK_EQ(options.fail_cpu, 3);
+    parse("fail-cpu=4294967295");
+    CHECK_EQ(options.fail_cpu, UINT32_MAX);
+    CHECK_STR(unknown, "");
+    static const char *const bad[] = {"fail-cpu=", "fail-cpu=x", "fail-cpu=-1", "fail-cpu=1x",
+                                      "fail-cpu=4294967296"};
+    for (unsigned i = 0; i < ARRAY_LENGTH(bad); i++) {
+        parse(bad[i]);
+        CHECK_EQ(options.fail_cpu, 0);
+        CHECK(strstr(unknown, bad[i]) != NULL);
+    }
+}
