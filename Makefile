@@ -46,6 +46,7 @@ $(OBJ)/%.S.o: %.S
 
 -include $(OBJECTS:.o=.d)
 include test/host.mk
+include test/payload/payload.mk
 
 # The main job: Linux under Keel in this terminal. KERNEL= INITRD= APPEND= KEEL= CPUS= MEM=
 .PHONY: run

@@ -100,7 +100,7 @@ fuzz: $(FUZZERS)
 
 LINT_SOURCES := $(wildcard $(HOST_FOLDERS:%=%/*.c))
 LINT_FORMATTED := $(LINT_SOURCES) $(wildcard $(HOST_FOLDERS:%=%/*.h) test/unit/*.[ch] \
-                  test/fake/*.[ch] test/fake/x86/*.h test/fuzz/*.[ch])
+                  test/fake/*.[ch] test/fake/x86/*.h test/fuzz/*.[ch] test/payload/*.c test/payload/lib/*.[ch])
 LINT_FLAGS := -std=gnu17 -ffreestanding -mgeneral-regs-only -mno-red-zone -mcmodel=kernel \
               -fno-pic -Wall -Wextra -Wshadow -Wundef -Wconversion -Wstrict-prototypes -Werror
 

@@ -1,0 +1,3 @@
+# The figures that tools/bench takes from inside the guest.
+grep MemTotal /proc/meminfo
+bench
