@@ -16,6 +16,7 @@ enum apic_register {
     APIC_LVT_CMCI = 0x2f0,
     APIC_VERSION = 0x030,
     APIC_ISR = 0x100, /* eight, 0x10 apart */
+    APIC_IRR = 0x200, /* likewise */
     APIC_ESR = 0x280,
     APIC_ICR_LOW = 0x300,
     APIC_ICR_HIGH = 0x310,
@@ -27,6 +28,7 @@ enum apic_register {
 #define ICR_PENDING    BIT(12)
 #define LVT_MASKED     0x10000
 #define SVR_RESET      0xff
+#define SVR_ENABLE     BIT(8)
 #define DFR_RESET      0xffffffffu
 #define VERSION_MAXLVT MASK(23, 16)
 #define MAXLVT_CMCI    6
@@ -97,17 +99,29 @@ void apic_send(uint32_t id, uint32_t command)
     write_register(APIC_ICR_HIGH, high);
 }
 
-/* Ends what is in service, highest first: there are at most 256 vectors. */
-static void end_service(void)
+void apic_end_interrupt(void)
 {
-    for (unsigned i = 0; i < 256; i++) {
-        uint32_t in_service = 0;
-        for (unsigned j = 0; j < 8; j++)
-            in_service |= read_register(APIC_ISR + 16 * j);
-        if (in_service == 0)
-            break;
-        write_register(APIC_EOI, 0);
-    }
+    write_register(APIC_EOI, 0);
+}
+
+/* Is there a bit in this register of 256? */
+static bool any_vector(unsigned reg)
+{
+    uint32_t bits = 0;
+    for (unsigned i = 0; i < 8; i++)
+        bits |= read_register(reg + 16 * i);
+    return bits != 0;
+}
+
+/* What is in service is ended, highest first, and what waits is taken: 256 vectors at most. */
+static void drop_interrupts(void)
+{
+    for (unsigned i = 0; i < 256 && any_vector(APIC_ISR); i++)
+        apic_end_interrupt();
+    write_register(APIC_TPR, 0);
+    write_register(APIC_SVR, SVR_RESET | SVR_ENABLE);
+    for (unsigned i = 0; i < 256 && any_vector(APIC_IRR); i++)
+        ops_take_interrupts();
 }
 
 /* SDM Vol. 3A, "Local APIC State After It Receives an INIT Reset (Wait-for-SIPI State)". */
@@ -121,10 +135,9 @@ void apic_reset(void)
         write_register(APIC_LVT_TIMER + 16 * i, LVT_MASKED);
     if (has_cmci)
         write_register(APIC_LVT_CMCI, LVT_MASKED);
-    end_service();
     write_register(APIC_TIMER_COUNT, 0);
     write_register(APIC_TIMER_DIVIDE, 0);
-    write_register(APIC_TPR, 0);
+    drop_interrupts();
     write_register(APIC_ESR, 0);
     if (!is_x2apic()) { /* these are read-only, or absent, in x2APIC mode */
         write_register(APIC_LDR, 0);

@@ -29,7 +29,13 @@ uint32_t apic_id(void);
  */
 void apic_send(uint32_t id, uint32_t command);
 
-/* Puts the registers of this CPU's APIC as an INIT leaves them; its id stays. */
+/* Ends the interrupt that is being handled. */
+void apic_end_interrupt(void);
+
+/*
+ * Puts the registers of this CPU's APIC as an INIT leaves them; its id stays. Interrupts
+ * that wait are taken to be dropped: the IDT must have handlers that end them.
+ */
 void apic_reset(void);
 
 #endif

@@ -47,6 +47,7 @@ trap_stubs:
     stub 29, 1
     stub 30, 1
     stub 31
+    stub 32                             /* every interrupt: see trap.c */
 
 common:
     cld

@@ -1,6 +1,7 @@
 /* See trap.h. */
 #include "hv/trap.h"
 
+#include "drivers/apic.h"
 #include "hv/kick.h"
 #include "hv/panic.h"
 #include "hv/percpu.h"
@@ -8,6 +9,10 @@
 #include "vmx/event.h"
 
 #define STUB_SIZE 16
+
+/* The gates from here on are interrupts', and share a stub. */
+#define VECTOR_INTERRUPT VECTOR_COUNT
+#define IDT_ENTRIES      256
 
 extern const uint8_t trap_stubs[];
 
@@ -18,7 +23,7 @@ struct fixup {
 };
 extern const struct fixup fixup_start[], fixup_end[];
 
-static struct idt_gate idt[VECTOR_COUNT];
+static struct idt_gate idt[IDT_ENTRIES];
 
 static unsigned ist_of(unsigned vector)
 {
@@ -36,8 +41,10 @@ static unsigned ist_of(unsigned vector)
 
 void trap_load_idt(void)
 {
-    for (unsigned i = 0; i < VECTOR_COUNT; i++)
-        idt[i] = desc_gate((uintptr_t)trap_stubs + i * STUB_SIZE, ist_of(i));
+    for (unsigned i = 0; i < IDT_ENTRIES; i++) {
+        unsigned stub = i < VECTOR_INTERRUPT ? i : VECTOR_INTERRUPT;
+        idt[i] = desc_gate((uintptr_t)trap_stubs + stub * STUB_SIZE, ist_of(i));
+    }
     const struct table_pointer pointer = {sizeof(idt) - 1, (uintptr_t)idt};
     __asm__ volatile("lidt %0" : : "m"(pointer));
 }
@@ -91,6 +98,8 @@ void trap_handle(struct trap_frame *frame)
         handle_nmi();
     else if (frame->vector == VECTOR_MC && handle_machine_check())
         return;
+    else if (frame->vector == VECTOR_INTERRUPT)
+        apic_end_interrupt(); /* apic_reset() lets them in to be rid of them */
     else if ((frame->vector != VECTOR_GP && frame->vector != VECTOR_UD) || !fix_up(frame))
         panic_trap(frame);
 }

@@ -132,6 +132,12 @@ static inline void ops_unblock_nmi(void)
                      : "memory", "cc");
 }
 
+/* Takes the interrupts that wait, as far as the IDT's handlers end them. */
+static inline void ops_take_interrupts(void)
+{
+    __asm__ volatile("sti\n nop\n nop\n cli" : : : "memory");
+}
+
 /* The pointer that GS's first eight bytes hold: to what is this CPU's own. */
 static inline void *ops_gs_pointer(void)
 {

@@ -164,6 +164,10 @@ void *ops_gs_pointer(void)
     return fake_gs_pointer;
 }
 
+void ops_take_interrupts(void)
+{
+}
+
 void ops_unblock_nmi(void)
 {
     fake.nmi_unblocks++;

@@ -43,6 +43,7 @@ void ops_write_dr7(uint64_t value);
 void ops_invlpg(uintptr_t address);
 void ops_wbinvd(void);
 void ops_unblock_nmi(void);
+void ops_take_interrupts(void);
 void *ops_gs_pointer(void);
 void ops_pause(void);
 uint64_t ops_rdtsc(void);
