@@ -6,12 +6,20 @@
 #define PM_TIMER_HZ  3579545u
 #define PM_TIMER_MAX 0xffffffu /* it has 24 bits, perhaps more */
 #define TSC_MHZ_MAX  6000u
+#define COUNT_TRIES  10000 /* reads, of a microsecond or so: it counts in that time, or never */
 
 static uint16_t timer_port;
 
 void timer_init(uint16_t port)
 {
-    timer_port = port;
+    uint32_t start = port != 0 ? ops_in32(port) : 0;
+    timer_port = 0;
+    for (unsigned i = 0; port != 0 && i < COUNT_TRIES; i++) {
+        if (ops_in32(port) != start) {
+            timer_port = port;
+            break;
+        }
+    }
 }
 
 void timer_wait_us(uint32_t us)

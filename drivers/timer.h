@@ -4,7 +4,7 @@
 
 #include "lib/types.h"
 
-/* port 0: there is no such timer, and the TSC is taken to be as fast as any is. */
+/* port 0, or one that does not count: the TSC is taken to be as fast as any is. */
 void timer_init(uint16_t port);
 
 /* Waits at least so many microseconds, up to a second. */

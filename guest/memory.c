@@ -82,11 +82,12 @@ static struct answer refuse_access(const struct access *access)
 static void report_violation(struct guest *guest, const struct access *access)
 {
     static struct log_limit limit = {16};
-    static uint64_t last_rip;
+    static uint64_t last_run;
     uint64_t rip = vmcs_read(VMCS_GUEST_RIP);
+    uint64_t run = access->fetch ? UINT64_MAX : rip; /* a fetch's RIP is its address */
 
-    bool again = guest->violations++ > 0 && rip == last_rip;
-    last_rip = rip;
+    bool again = guest->violations++ > 0 && run == last_run;
+    last_run = run;
     if (!again && log_limited(&limit))
         log_warning(
             "violation: the guest's %s of 0x%lx, which it does not own (linear 0x%lx, RIP 0x%lx)%s",

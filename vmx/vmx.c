@@ -133,7 +133,9 @@ static void write_host_state(const struct vcpu *vcpu, const struct vmx_host *hos
 static void write_inherited_state(void)
 {
     vmcs_write(VMCS_VMCS_LINK_POINTER, NO_VMCS);
-    vmcs_write(VMCS_GUEST_IA32_DEBUGCTL, ops_rdmsr(IA32_DEBUGCTL));
+    uint64_t debugctl = 0;
+    (void)ops_rdmsr_safe(IA32_DEBUGCTL, &debugctl); /* an emulator may lack it */
+    vmcs_write(VMCS_GUEST_IA32_DEBUGCTL, debugctl);
     vmcs_write(VMCS_GUEST_IA32_PAT, ops_rdmsr(IA32_PAT));
     vmcs_write(VMCS_GUEST_IA32_SYSENTER_CS, ops_rdmsr(IA32_SYSENTER_CS));
     vmcs_write(VMCS_GUEST_IA32_SYSENTER_ESP, ops_rdmsr(IA32_SYSENTER_ESP));
