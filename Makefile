@@ -76,7 +76,7 @@ test-full:
 # The figures of docs/benchmarks.md.
 .PHONY: bench
 bench:
-	@tools/setup test
+	@tools/setup bench
 	@$(MAKE) --no-print-directory CC=gcc all
 	@tools/bench
 

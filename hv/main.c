@@ -146,6 +146,8 @@ static const char *do_phase(struct percpu *cpu, enum phase phase)
     case PHASE_VMX:
         return launch_vmx(cpu, &platform, &entry);
     case PHASE_RUN:
+        if (options.panic_cpu != 0 && options.panic_cpu == cpu->index)
+            panic("told to (panic-cpu=)");
         run_guest(cpu);
     case PHASE_BACK:
         if (ops_read_cr4() & CR4_VMXE)

@@ -113,6 +113,8 @@ static bool parse_word(struct word word, struct options *options)
     }
     if (word_after(word, "fail-cpu=", &value))
         return parse_number(value, &options->fail_cpu);
+    if (word_after(word, "panic-cpu=", &value))
+        return parse_number(value, &options->panic_cpu);
     return false;
 }
 

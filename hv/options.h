@@ -5,7 +5,8 @@
  *   loglevel=error|warning|info|debug           default info
  *   fallback=linux|stop                         where Keel cannot run; default stop
  *   keel=on|off                                 off: start Linux without Keel; default on
- *   fail-cpu=N                                  CPU N fails its check: for tests; default none
+ *   fail-cpu=N, panic-cpu=N                     CPU N fails its check, or panics where it
+ *                                               would run the guest: for tests; default none
  */
 #ifndef KEEL_HV_OPTIONS_H
 #define KEEL_HV_OPTIONS_H
@@ -20,7 +21,8 @@ struct options {
     enum log_level log_level;
     bool fallback_linux;
     bool off;
-    uint32_t fail_cpu; /* 0: none */
+    uint32_t fail_cpu;  /* 0: none */
+    uint32_t panic_cpu; /* 0: none */
 };
 
 /* Told about each word that is not understood; the word is not terminated. */

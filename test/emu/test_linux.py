@@ -51,3 +51,13 @@ def test_reboot(keel):
     machine.wait_for("^REBOOTING")
     machine.wait_reset()
     machine.wait_for("^KEEL-INIT", count=2)
+
+
+def test_sleep_is_refused(keel):
+    machine = keel("keel.test=sleep")
+    assert machine.wait_end() == "poweroff"
+    text = machine.text()
+    # Linux is not offered S3 ("deep"), and what takes the machine there by hand does nothing.
+    assert re.search(r"^mem_sleep: \[s2idle\]$", text, re.M)
+    assert re.search(r"^STILL-HERE$", text, re.M)
+    assert machine.text("com2").count("sleep refused: ") == 1

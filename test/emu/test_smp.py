@@ -2,6 +2,7 @@
 import os
 import re
 
+import emulator
 import pytest
 from hello import Hello
 
@@ -58,3 +59,14 @@ def test_one_cpu_fails_and_all_stop(keel):
 def test_one_cpu_fails_and_linux_starts_without_keel(keel):
     text = run(keel, "", 2, options="console=com2 fail-cpu=1 fallback=linux")
     assert online(text) == ["0-1"] * 2
+
+
+def test_a_panic_stops_all_cpus(keel):
+    machine = keel(options="console=com2 panic-cpu=1", cpus=2, time_limit=45)
+    machine.wait_for("stopped: switch the machine off", port="com2")
+    # Linux had started on the other CPU; it is given time to go on, if it could.
+    before = len(machine.text())
+    with pytest.raises(emulator.Failure):
+        machine.wait_for("^KEEL-INIT")
+    assert machine.text("com2").count("panic: ") == 1
+    assert len(machine.text()) - before < 200
