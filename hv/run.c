@@ -52,13 +52,14 @@ void guest_leaving(struct guest_cpu *cpu)
     }
 }
 
-/* As bare: the processor shuts down, and the platform does whatever it does then. */
+/*
+ * As bare: the processor shuts down, and the platform does whatever it does then. It stays in
+ * VMX operation: elsewhere an INIT of another CPU's could start it again, outside Keel.
+ */
 static NORETURN void guest_triple_fault(const struct guest_cpu *cpu)
 {
     log_warning("the guest's triple fault, at RIP 0x%lx", vmcs_read(VMCS_GUEST_RIP));
     log_exits(cpu);
-    this_cpu()->guest_ready = false; /* an NMI from here on finds no VMCS */
-    vmx_off();
     triple_fault();
 }
 

@@ -141,18 +141,27 @@ enum status smp_start(const struct memmap *map, smp_phase_fn run, const char **w
     return all ? STATUS_OK : STATUS_INVALID;
 }
 
+static void wait_for_others(enum phase phase)
+{
+    for (uint32_t i = 1; i < cpu_count; i++) {
+        while (__atomic_load_n(&cpu_table[i]->phase_done, __ATOMIC_ACQUIRE) != phase)
+            ops_pause();
+    }
+}
+
 const char *smp_do_phase(enum phase phase)
 {
     __atomic_store_n(&current_phase, phase, __ATOMIC_RELEASE);
-    if (phase == PHASE_RUN)
+    if (phase == PHASE_RUN) {
+        wait_for_others(phase);
         return NULL;
+    }
     cpu_table[0]->why = do_phase(cpu_table[0], phase);
     cpu_table[0]->phase_done = phase;
+    wait_for_others(phase);
     const char *why = NULL;
     for (uint32_t i = 0; i < cpu_count; i++) {
         struct percpu *cpu = cpu_table[i];
-        while (__atomic_load_n(&cpu->phase_done, __ATOMIC_ACQUIRE) != phase)
-            ops_pause();
         if (why == NULL && cpu->why != NULL) {
             format(reason, sizeof(reason), "CPU %u (APIC id %u): %s", i, cpu->apic_id, cpu->why);
             why = cpu_count == 1 ? cpu->why : reason;
@@ -178,6 +187,8 @@ void ap_main(struct percpu *cpu)
             continue;
         }
         ops_write_cr3(ops_read_cr3()); /* drops the page that it started in */
+        if (phase == PHASE_RUN)        /* it does not come back to say so */
+            __atomic_store_n(&cpu->phase_done, phase, __ATOMIC_RELEASE);
         cpu->why = do_phase(cpu, phase);
         __atomic_store_n(&cpu->phase_done, phase, __ATOMIC_RELEASE);
     }

@@ -34,7 +34,7 @@ MUST_CHECK enum status smp_start(const struct memmap *map, smp_phase_fn run, con
 
 /*
  * Has every CPU, this one too, do a phase, and waits for all. NULL, or the first failure.
- * PHASE_RUN: only tells the others to go.
+ * PHASE_RUN: waits until all others are on their way into the guest; does nothing here.
  */
 const char *smp_do_phase(enum phase phase);
 
