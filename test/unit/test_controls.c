@@ -194,6 +194,10 @@ TEST(capabilities_beside_the_controls)
         CHECK(missing != NULL && *missing != '\0');
     }
     caps = flexible;
+    caps.misc &= ~BIT(8);
+    CHECK_EQ(vmx_caps_check(&caps, 46, &missing), STATUS_NO_SUPPORT);
+    CHECK(strstr(missing, "wait-for-SIPI") != NULL);
+    caps = flexible;
     caps.basic &= ~(UINT64_C(15) << 50); /* the VMCS must be accessed as UC */
     CHECK_EQ(vmx_caps_check(&caps, 46, &missing), STATUS_NO_SUPPORT);
 }
