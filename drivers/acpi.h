@@ -21,10 +21,8 @@ MUST_CHECK enum status acpi_find_rsdp(acpi_read_fn read, uint64_t *rsdp);
 MUST_CHECK enum status acpi_find_table(acpi_read_fn read, uint64_t rsdp, const char signature[4],
                                        unsigned index, uint64_t *address, uint32_t *size);
 
-/* PM1 control: a write of SLP_EN puts the machine into the state that SLP_TYP says. */
-#define ACPI_SLP_TYP_SHIFT 10
-#define ACPI_SLP_TYP_MASK  7
-#define ACPI_SLP_EN_BIT    13
+/* PM1 control: SLP_TYP is a field of three bits. */
+#define ACPI_SLP_TYP_MASK 7
 
 #define ACPI_SLEEP_PORTS 4
 #define ACPI_S3_NAMES    4

@@ -12,7 +12,6 @@
 #define BOOT_OPTIONS_SIZE      1024
 #define BOOT_COMMAND_LINE_SIZE 4096 /* Linux's COMMAND_LINE_SIZE is 2048 */
 #define BOOT_MODULES           2    /* the kernel, the initrd */
-#define BOOT_REASON_SIZE       160
 
 struct boot_module {
     uint64_t start;

@@ -22,7 +22,6 @@
 #define EPT_MEMORY_TYPE MASK(5, 3)
 #define EPT_LARGE       BIT(7)
 #define EPT_ADDRESS     MASK(51, 12)
-#define EPT_STATE       MASK(55, 52)
 #define EPT_OWNER       MASK(61, 56)
 
 enum ept_state {

@@ -15,16 +15,13 @@
 #define VMX_MISC_EFER_LMA_STORED BIT(5)
 #define VMX_MISC_WAIT_FOR_SIPI   BIT(8)
 
-#define EPT_VPID_WALK_4         BIT(6)
-#define EPT_VPID_WALK_5         BIT(7)
-#define EPT_VPID_WB             BIT(14)
-#define EPT_VPID_2M             BIT(16)
-#define EPT_VPID_1G             BIT(17)
-#define EPT_VPID_INVEPT         BIT(20)
-#define EPT_VPID_INVEPT_SINGLE  BIT(25)
-#define EPT_VPID_INVEPT_ALL     BIT(26)
-#define EPT_VPID_INVVPID        BIT(32)
-#define EPT_VPID_INVVPID_SINGLE BIT(41)
+#define EPT_VPID_WALK_4     BIT(6)
+#define EPT_VPID_WALK_5     BIT(7)
+#define EPT_VPID_WB         BIT(14)
+#define EPT_VPID_2M         BIT(16)
+#define EPT_VPID_1G         BIT(17)
+#define EPT_VPID_INVEPT     BIT(20)
+#define EPT_VPID_INVEPT_ALL BIT(26)
 
 struct vmx_caps {
     uint64_t basic;

@@ -82,10 +82,9 @@ enum vector {
 };
 
 /* Page-fault error code. SDM Vol. 3A, "Interrupt 14: Page-Fault Exception (#PF)". */
-#define PF_PRESENT BIT(0)
-#define PF_WRITE   BIT(1)
-#define PF_USER    BIT(2)
-#define PF_FETCH   BIT(4)
+#define PF_WRITE BIT(1)
+#define PF_USER  BIT(2)
+#define PF_FETCH BIT(4)
 
 /* Memory types, as in MTRRs, PAT and EPT. SDM Vol. 3A, "Methods of Caching Available". */
 enum memory_type {
