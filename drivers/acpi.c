@@ -2,6 +2,7 @@
 #include "drivers/acpi.h"
 
 #include "lib/bits.h"
+#include "lib/bytes.h"
 #include "lib/string.h"
 
 #define RSDP_SIZE_V1   20
@@ -51,13 +52,6 @@
 
 #define CHUNK 256
 
-static uint64_t get(const uint8_t *bytes, unsigned offset, unsigned size)
-{
-    uint64_t value = 0;
-    memcpy(&value, bytes + offset, size);
-    return value;
-}
-
 /* Do the bytes of [address, address + size) add up to 0? */
 static bool checksum_good(acpi_read_fn read, uint64_t address, uint64_t size)
 {
@@ -106,7 +100,7 @@ static bool check_table(acpi_read_fn read, uint64_t address, const char signatur
     uint8_t header[8];
     if (address == 0 || !read(header, address, sizeof(header)) || memcmp(header, signature, 4) != 0)
         return false;
-    *size = (uint32_t)get(header, HEADER_LENGTH, 4);
+    *size = (uint32_t)bytes_get(header, HEADER_LENGTH, 4);
     return *size >= HEADER_SIZE && *size <= TABLE_MAX_SIZE && checksum_good(read, address, *size);
 }
 
@@ -119,8 +113,8 @@ enum status acpi_find_table(acpi_read_fn read, uint64_t rsdp, const char signatu
     if (!read(root, rsdp, RSDP_SIZE_V1))
         return STATUS_INVALID;
     bool extended = root[RSDP_REVISION] >= 2 && checksum_good(read, rsdp, RSDP_SIZE_V2) &&
-                    read(root, rsdp, RSDP_SIZE_V2) && get(root, RSDP_XSDT, 8) != 0;
-    uint64_t table = extended ? get(root, RSDP_XSDT, 8) : get(root, RSDP_RSDT, 4);
+                    read(root, rsdp, RSDP_SIZE_V2) && bytes_get(root, RSDP_XSDT, 8) != 0;
+    uint64_t table = extended ? bytes_get(root, RSDP_XSDT, 8) : bytes_get(root, RSDP_RSDT, 4);
     unsigned entry_size = extended ? 8 : 4;
     if (!check_table(read, table, extended ? "XSDT" : "RSDT", &root_size))
         return STATUS_INVALID;
@@ -140,7 +134,7 @@ enum status acpi_find_table(acpi_read_fn read, uint64_t rsdp, const char signatu
 /* A port from the extended field; 0: none. */
 static enum status extended_port(const uint8_t *fadt, unsigned field, uint16_t *port)
 {
-    uint64_t address = get(fadt, field + GAS_ADDRESS, 8);
+    uint64_t address = bytes_get(fadt, field + GAS_ADDRESS, 8);
     *port = 0;
     if (address != 0 && fadt[field] != GAS_SPACE_IO)
         return STATUS_NO_SUPPORT;
@@ -153,7 +147,7 @@ static enum status extended_port(const uint8_t *fadt, unsigned field, uint16_t *
 /* A port from the old field; 0: none. */
 static enum status old_port(const uint8_t *fadt, unsigned field, uint16_t *port)
 {
-    uint64_t address = get(fadt, field, 4);
+    uint64_t address = bytes_get(fadt, field, 4);
     *port = address < UINT16_MAX ? (uint16_t)address : 0;
     return address < UINT16_MAX ? STATUS_OK : STATUS_INVALID;
 }
@@ -254,8 +248,8 @@ enum status acpi_read_fixed(acpi_read_fn read, uint64_t rsdp, struct acpi_fixed 
     if (!read(fadt, address, min_u64(size, sizeof(fadt))))
         return STATUS_INVALID;
 
-    uint64_t dsdt = get(fadt, FADT_X_DSDT, 8) != 0 ? get(fadt, FADT_X_DSDT, 8)
-                                                   : get(fadt, FADT_DSDT, 4);
+    uint64_t dsdt = bytes_get(fadt, FADT_X_DSDT, 8) != 0 ? bytes_get(fadt, FADT_X_DSDT, 8)
+                                                         : bytes_get(fadt, FADT_DSDT, 4);
     if (check_table(read, dsdt, "DSDT", &size))
         scan_definition_block(read, dsdt, size, fixed);
     for (unsigned i = 0; acpi_find_table(read, rsdp, "SSDT", i, &address, &size) == STATUS_OK; i++)
@@ -263,7 +257,7 @@ enum status acpi_read_fixed(acpi_read_fn read, uint64_t rsdp, struct acpi_fixed 
 
     if (extended_port(fadt, FADT_X_PM_TMR, &fixed->timer) != STATUS_OK || fixed->timer == 0)
         (void)old_port(fadt, FADT_PM_TMR, &fixed->timer);
-    if ((get(fadt, FADT_FLAGS, 4) & FADT_HW_REDUCED) != 0)
+    if ((bytes_get(fadt, FADT_FLAGS, 4) & FADT_HW_REDUCED) != 0)
         return STATUS_NO_SUPPORT;
     /* Where the fields differ, nobody knows which the chipset means: both are guarded. */
     status = extended_port(fadt, FADT_X_PM1A_CNT, &fixed->sleep_control[0]);
@@ -296,8 +290,8 @@ static bool read_processor(const uint8_t *entry, uint32_t *ids, uint32_t max, ui
         return true;
     if (entry[1] < (x2apic ? MADT_X2APIC_SIZE : MADT_APIC_SIZE))
         return false;
-    uint64_t flags = get(entry, x2apic ? MADT_X2APIC_FLAGS : MADT_APIC_FLAGS, 4);
-    uint32_t id = x2apic ? (uint32_t)get(entry, MADT_X2APIC_ID, 4) : entry[MADT_APIC_ID];
+    uint64_t flags = bytes_get(entry, x2apic ? MADT_X2APIC_FLAGS : MADT_APIC_FLAGS, 4);
+    uint32_t id = x2apic ? (uint32_t)bytes_get(entry, MADT_X2APIC_ID, 4) : entry[MADT_APIC_ID];
     uint32_t nobody = x2apic ? UINT32_MAX : UINT8_MAX; /* it addresses all */
     if ((flags & MADT_USABLE_FLAGS) != 0 && id != nobody)
         add_processor(id, ids, max, count);

@@ -2,7 +2,7 @@
 #include "guest/bzimage.h"
 
 #include "lib/bits.h"
-#include "lib/string.h"
+#include "lib/bytes.h"
 
 enum setup_field {
     SETUP_SECTS = 0x1f1,
@@ -28,40 +28,33 @@ enum setup_field {
 #define SECTOR_SIZE         512
 #define DEFAULT_SETUP_SECTS 4
 
-static uint64_t field(const uint8_t *head, enum setup_field offset, unsigned size)
-{
-    uint64_t value = 0;
-    for (unsigned i = 0; i < size; i++)
-        value |= (uint64_t)head[offset + i] << (8 * i);
-    return value;
-}
-
 enum status bzimage_parse(const uint8_t head[BZIMAGE_HEAD_SIZE], uint64_t file_size,
                           struct bzimage *image, const char **why)
 {
-    uint64_t sectors = field(head, SETUP_SECTS, 1);
+    uint64_t sectors = bytes_get(head, SETUP_SECTS, 1);
 
     *why = "it is no bzImage (no boot flag or no HdrS magic)";
-    if (file_size < BZIMAGE_HEAD_SIZE || field(head, BOOT_FLAG, 2) != BOOT_FLAG_VALUE ||
-        field(head, HEADER_MAGIC, 4) != HEADER_MAGIC_VALUE)
+    if (file_size < BZIMAGE_HEAD_SIZE || bytes_get(head, BOOT_FLAG, 2) != BOOT_FLAG_VALUE ||
+        bytes_get(head, HEADER_MAGIC, 4) != HEADER_MAGIC_VALUE)
         return STATUS_INVALID;
     *why = "its boot protocol is older than 2.12, which has no 64-bit entry";
-    if (field(head, PROTOCOL_VERSION, 2) < VERSION_64BIT)
+    if (bytes_get(head, PROTOCOL_VERSION, 2) < VERSION_64BIT)
         return STATUS_NO_SUPPORT;
     *why = "it has no 64-bit entry point (XLF_KERNEL_64)";
-    if ((field(head, XLOADFLAGS, 2) & XLF_KERNEL_64) == 0 ||
-        (field(head, LOADFLAGS, 1) & LOADED_HIGH) == 0)
+    if ((bytes_get(head, XLOADFLAGS, 2) & XLF_KERNEL_64) == 0 ||
+        (bytes_get(head, LOADFLAGS, 1) & LOADED_HIGH) == 0)
         return STATUS_NO_SUPPORT;
 
     *image = (struct bzimage){
         .setup_size = ((sectors != 0 ? sectors : DEFAULT_SETUP_SECTS) + 1) * SECTOR_SIZE,
-        .init_size = field(head, INIT_SIZE, 4),
-        .preferred = field(head, PREF_ADDRESS, 8),
-        .alignment = field(head, KERNEL_ALIGNMENT, 4),
-        .relocatable = field(head, RELOCATABLE_KERNEL, 1) != 0,
-        .initrd_max = field(head, INITRD_ADDR_MAX, 4),
-        .command_line_max = (uint32_t)field(head, CMDLINE_SIZE, 4),
-        .header_size = (uint32_t)(HEADER_MAGIC + field(head, JUMP_LENGTH, 1) - SETUP_HEADER_START),
+        .init_size = bytes_get(head, INIT_SIZE, 4),
+        .preferred = bytes_get(head, PREF_ADDRESS, 8),
+        .alignment = bytes_get(head, KERNEL_ALIGNMENT, 4),
+        .relocatable = bytes_get(head, RELOCATABLE_KERNEL, 1) != 0,
+        .initrd_max = bytes_get(head, INITRD_ADDR_MAX, 4),
+        .command_line_max = (uint32_t)bytes_get(head, CMDLINE_SIZE, 4),
+        .header_size = (uint32_t)(HEADER_MAGIC + bytes_get(head, JUMP_LENGTH, 1) -
+                                  SETUP_HEADER_START),
     };
     *why = "its file is cut short";
     if (image->setup_size >= file_size)

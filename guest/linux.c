@@ -6,6 +6,7 @@
 #include "guest/bzimage.h"
 #include "guest/load.h"
 #include "lib/bits.h"
+#include "lib/bytes.h"
 #include "lib/format.h"
 #include "lib/log.h"
 #include "lib/string.h"
@@ -71,11 +72,6 @@ struct plan {
     uint64_t block;
 };
 
-static void put(uint8_t *params, unsigned offset, uint64_t value, unsigned size)
-{
-    memcpy(params + offset, &value, size);
-}
-
 /* Linux's memory map. False: it does not fit into the table. */
 static bool put_memory_map(uint8_t *params, const struct guest_machine *machine)
 {
@@ -84,11 +80,11 @@ static bool put_memory_map(uint8_t *params, const struct guest_machine *machine)
         return false;
     for (uint32_t i = 0; i < map->count; i++) {
         unsigned at = PARAMS_E820_TABLE + i * E820_ENTRY_SIZE;
-        put(params, at, map->range[i].start, 8);
-        put(params, at + 8, map->range[i].end - map->range[i].start, 8);
-        put(params, at + 16, map->range[i].type, 4);
+        bytes_put(params, at, map->range[i].start, 8);
+        bytes_put(params, at + 8, map->range[i].end - map->range[i].start, 8);
+        bytes_put(params, at + 16, map->range[i].type, 4);
     }
-    put(params, PARAMS_E820_ENTRIES, map->count, 1);
+    bytes_put(params, PARAMS_E820_ENTRIES, map->count, 1);
     return true;
 }
 
@@ -100,26 +96,26 @@ static void put_screen(uint8_t *params, const struct screen *screen)
     case SCREEN_NONE:
         break;
     case SCREEN_TEXT:
-        put(params, PARAMS_ORIG_VIDEO_MODE, 3, 1);
-        put(params, PARAMS_ORIG_VIDEO_COLS, screen->width, 1);
-        put(params, PARAMS_ORIG_VIDEO_LINES, screen->height, 1);
-        put(params, PARAMS_ORIG_VIDEO_IS_VGA, VIDEO_TYPE_VGA, 1);
-        put(params, PARAMS_ORIG_VIDEO_POINTS, 16, 2);
+        bytes_put(params, PARAMS_ORIG_VIDEO_MODE, 3, 1);
+        bytes_put(params, PARAMS_ORIG_VIDEO_COLS, screen->width, 1);
+        bytes_put(params, PARAMS_ORIG_VIDEO_LINES, screen->height, 1);
+        bytes_put(params, PARAMS_ORIG_VIDEO_IS_VGA, VIDEO_TYPE_VGA, 1);
+        bytes_put(params, PARAMS_ORIG_VIDEO_POINTS, 16, 2);
         break;
     case SCREEN_LINEAR:
-        put(params, PARAMS_ORIG_VIDEO_IS_VGA, VIDEO_TYPE_VLFB, 1);
-        put(params, PARAMS_LFB_WIDTH, screen->width, 2);
-        put(params, PARAMS_LFB_HEIGHT, screen->height, 2);
-        put(params, PARAMS_LFB_DEPTH, screen->depth, 2);
-        put(params, PARAMS_LFB_BASE, screen->address, 4);
-        put(params, PARAMS_EXT_LFB_BASE, screen->address >> 32, 4);
-        put(params, PARAMS_CAPABILITIES, screen->address >> 32 != 0 ? LFB_BASE_64BIT : 0, 4);
-        put(params, PARAMS_LFB_SIZE,
-            align_up((uint64_t)screen->pitch * screen->height, 0x10000) >> 16, 4);
-        put(params, PARAMS_LFB_LINE_LENGTH, screen->pitch, 2);
+        bytes_put(params, PARAMS_ORIG_VIDEO_IS_VGA, VIDEO_TYPE_VLFB, 1);
+        bytes_put(params, PARAMS_LFB_WIDTH, screen->width, 2);
+        bytes_put(params, PARAMS_LFB_HEIGHT, screen->height, 2);
+        bytes_put(params, PARAMS_LFB_DEPTH, screen->depth, 2);
+        bytes_put(params, PARAMS_LFB_BASE, screen->address, 4);
+        bytes_put(params, PARAMS_EXT_LFB_BASE, screen->address >> 32, 4);
+        bytes_put(params, PARAMS_CAPABILITIES, screen->address >> 32 != 0 ? LFB_BASE_64BIT : 0, 4);
+        bytes_put(params, PARAMS_LFB_SIZE,
+                  align_up((uint64_t)screen->pitch * screen->height, 0x10000) >> 16, 4);
+        bytes_put(params, PARAMS_LFB_LINE_LENGTH, screen->pitch, 2);
         for (unsigned i = 0; i < ARRAY_LENGTH(colours); i++) {
-            put(params, PARAMS_LFB_COLOURS + 2 * i, colours[i].size, 1);
-            put(params, PARAMS_LFB_COLOURS + 2 * i + 1, colours[i].position, 1);
+            bytes_put(params, PARAMS_LFB_COLOURS + 2 * i, colours[i].size, 1);
+            bytes_put(params, PARAMS_LFB_COLOURS + 2 * i + 1, colours[i].position, 1);
         }
         break;
     }
@@ -129,14 +125,14 @@ static void put_params(uint8_t *params, const uint8_t *head, const struct plan *
                        const struct guest_files *files, const struct guest_machine *machine)
 {
     memcpy(params + SETUP_HEADER_START, head + SETUP_HEADER_START, plan->image.header_size);
-    put(params, PARAMS_TYPE_OF_LOADER, LOADER_UNDEFINED, 1);
-    put(params, PARAMS_VID_MODE, VIDEO_MODE_NORMAL, 2);
-    put(params, PARAMS_CMD_LINE_PTR, plan->block + BLOCK_COMMAND_LINE * PAGE_SIZE, 4);
-    put(params, PARAMS_RAMDISK_IMAGE, plan->initrd, 4);
-    put(params, PARAMS_EXT_RAMDISK_IMAGE, plan->initrd >> 32, 4);
-    put(params, PARAMS_RAMDISK_SIZE, files->initrd.size, 4);
-    put(params, PARAMS_EXT_RAMDISK_SIZE, files->initrd.size >> 32, 4);
-    put(params, PARAMS_ACPI_RSDP_ADDR, machine->rsdp.value, 8);
+    bytes_put(params, PARAMS_TYPE_OF_LOADER, LOADER_UNDEFINED, 1);
+    bytes_put(params, PARAMS_VID_MODE, VIDEO_MODE_NORMAL, 2);
+    bytes_put(params, PARAMS_CMD_LINE_PTR, plan->block + BLOCK_COMMAND_LINE * PAGE_SIZE, 4);
+    bytes_put(params, PARAMS_RAMDISK_IMAGE, plan->initrd, 4);
+    bytes_put(params, PARAMS_EXT_RAMDISK_IMAGE, plan->initrd >> 32, 4);
+    bytes_put(params, PARAMS_RAMDISK_SIZE, files->initrd.size, 4);
+    bytes_put(params, PARAMS_EXT_RAMDISK_SIZE, files->initrd.size >> 32, 4);
+    bytes_put(params, PARAMS_ACPI_RSDP_ADDR, machine->rsdp.value, 8);
     put_screen(params, machine->screen);
 }
 

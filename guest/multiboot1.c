@@ -4,6 +4,7 @@
  */
 #include "guest/load.h"
 #include "lib/bits.h"
+#include "lib/bytes.h"
 #include "lib/format.h"
 #include "lib/string.h"
 #include "mm/phys.h"
@@ -65,18 +66,6 @@ struct elf {
     struct segment segment[SEGMENTS_MAX];
 };
 
-static uint64_t get(const uint8_t *bytes, unsigned offset, unsigned size)
-{
-    uint64_t value = 0;
-    memcpy(&value, bytes + offset, size);
-    return value;
-}
-
-static void put32(uint8_t *bytes, unsigned offset, uint64_t value)
-{
-    memcpy(bytes + offset, &value, sizeof(uint32_t));
-}
-
 bool multiboot1_is_elf(const uint8_t head[4])
 {
     return memcmp(head, ELF_MAGIC, 4) == 0;
@@ -93,8 +82,9 @@ static bool has_header(const struct guest_file *file)
     uint8_t words[12];
     for (uint64_t at = 0; at + sizeof(words) <= min_u64(file->size, HEADER_SEARCH_SIZE); at += 4) {
         phys_read(words, HPA(file->start + at), sizeof(words));
-        if (get(words, 0, 4) == HEADER_MAGIC &&
-            (uint32_t)(get(words, 0, 4) + get(words, 4, 4) + get(words, 8, 4)) == 0)
+        if (bytes_get(words, 0, 4) == HEADER_MAGIC &&
+            (uint32_t)(bytes_get(words, 0, 4) + bytes_get(words, 4, 4) + bytes_get(words, 8, 4)) ==
+                0)
             return true;
     }
     return false;
@@ -103,8 +93,10 @@ static bool has_header(const struct guest_file *file)
 /* One program header of either class. */
 static struct segment read_segment(const uint8_t *h, bool is64)
 {
-    return is64 ? (struct segment){get(h, 8, 8), get(h, 24, 8), get(h, 32, 8), get(h, 40, 8)}
-                : (struct segment){get(h, 4, 4), get(h, 12, 4), get(h, 16, 4), get(h, 20, 4)};
+    return is64 ? (struct segment){bytes_get(h, 8, 8), bytes_get(h, 24, 8), bytes_get(h, 32, 8),
+                                   bytes_get(h, 40, 8)}
+                : (struct segment){bytes_get(h, 4, 4), bytes_get(h, 12, 4), bytes_get(h, 16, 4),
+                                   bytes_get(h, 20, 4)};
 }
 
 /* NULL, or what is wrong with it. */
@@ -117,10 +109,10 @@ static const char *parse_elf(const struct guest_file *file, struct elf *elf)
         return "its file is cut short";
     phys_read(head, HPA(file->start), sizeof(head));
     bool is64 = head[ELF_CLASS] == ELF_CLASS_64;
-    uint64_t machine = get(head, ELF_MACHINE, 2);
-    uint64_t table = is64 ? get(head, 32, 8) : get(head, 28, 4);
-    uint64_t entry_size = get(head, is64 ? 54 : 42, 2);
-    uint64_t count = get(head, is64 ? 56 : 44, 2);
+    uint64_t machine = bytes_get(head, ELF_MACHINE, 2);
+    uint64_t table = is64 ? bytes_get(head, 32, 8) : bytes_get(head, 28, 4);
+    uint64_t entry_size = bytes_get(head, is64 ? 54 : 42, 2);
+    uint64_t count = bytes_get(head, is64 ? 56 : 44, 2);
     size_t needed = is64 ? 56 : 32;
 
     if (machine != ELF_MACHINE_386 && machine != ELF_MACHINE_X64)
@@ -129,12 +121,12 @@ static const char *parse_elf(const struct guest_file *file, struct elf *elf)
         return "it has no Multiboot header in its first 8 KiB";
     if (entry_size < needed || !in_file(file, table, count * entry_size))
         return "its program headers are malformed";
-    elf->entry = get(head, ELF_ENTRY, is64 ? 8 : 4);
+    elf->entry = bytes_get(head, ELF_ENTRY, is64 ? 8 : 4);
     elf->segment_count = 0;
     for (uint64_t i = 0; i < count; i++) {
         phys_read(header, HPA(file->start + table + i * entry_size), needed);
         struct segment segment = read_segment(header, is64);
-        if (get(header, 0, 4) != SEGMENT_LOAD || segment.memory_size == 0)
+        if (bytes_get(header, 0, 4) != SEGMENT_LOAD || segment.memory_size == 0)
             continue;
         if (elf->segment_count == SEGMENTS_MAX)
             return "it has more than 16 segments to load";
@@ -194,10 +186,10 @@ static uint64_t write_map(const struct memmap *map, uint64_t page)
         const struct memmap_range *range = &map->range[i];
         uint8_t entry[MMAP_ENTRY_SIZE];
         const uint64_t length = range->end - range->start;
-        put32(entry, 0, MMAP_ENTRY_SIZE - 4);
+        bytes_put(entry, 0, MMAP_ENTRY_SIZE - 4, 4);
         memcpy(entry + 4, &range->start, 8);
         memcpy(entry + 12, &length, 8);
-        put32(entry, 20, range->type);
+        bytes_put(entry, 20, range->type, 4);
         phys_write(HPA(page + size), entry, sizeof(entry));
         size += sizeof(entry);
     }
@@ -225,17 +217,18 @@ static void write_info(const struct guest_files *files, const struct memmap *map
     const uint64_t gdt[] = {0, 0, GDT_CODE32, GDT_DATA};
     bool has_module = files->initrd.size > 0;
 
-    put32(info, INFO_FLAGS, FLAG_MEMORY | FLAG_CMDLINE | FLAG_MMAP | (has_module ? FLAG_MODS : 0));
-    put32(info, INFO_MEM_LOWER, ram_kib(map, 0));
-    put32(info, INFO_MEM_UPPER, ram_kib(map, MIB));
-    put32(info, INFO_CMDLINE, block + BLOCK_COMMAND_LINE * PAGE_SIZE);
-    put32(info, INFO_MODS_COUNT, has_module);
-    put32(info, INFO_MODS_ADDR, block + BLOCK_MODULE);
-    put32(info, INFO_MMAP_LENGTH, write_map(map, block + BLOCK_MMAP * PAGE_SIZE));
-    put32(info, INFO_MMAP_ADDR, block + BLOCK_MMAP * PAGE_SIZE);
-    put32(module, 0, files->initrd.start);
-    put32(module, 4, files->initrd.start + files->initrd.size);
-    put32(module, 8, block + BLOCK_MODULE_TEXT * PAGE_SIZE);
+    bytes_put(info, INFO_FLAGS,
+              FLAG_MEMORY | FLAG_CMDLINE | FLAG_MMAP | (has_module ? FLAG_MODS : 0), 4);
+    bytes_put(info, INFO_MEM_LOWER, ram_kib(map, 0), 4);
+    bytes_put(info, INFO_MEM_UPPER, ram_kib(map, MIB), 4);
+    bytes_put(info, INFO_CMDLINE, block + BLOCK_COMMAND_LINE * PAGE_SIZE, 4);
+    bytes_put(info, INFO_MODS_COUNT, has_module, 4);
+    bytes_put(info, INFO_MODS_ADDR, block + BLOCK_MODULE, 4);
+    bytes_put(info, INFO_MMAP_LENGTH, write_map(map, block + BLOCK_MMAP * PAGE_SIZE), 4);
+    bytes_put(info, INFO_MMAP_ADDR, block + BLOCK_MMAP * PAGE_SIZE, 4);
+    bytes_put(module, 0, files->initrd.start, 4);
+    bytes_put(module, 4, files->initrd.start + files->initrd.size, 4);
+    bytes_put(module, 8, block + BLOCK_MODULE_TEXT * PAGE_SIZE, 4);
     phys_write(HPA(block), info, sizeof(info));
     phys_write(HPA(block + BLOCK_MODULE), module, sizeof(module));
     phys_write(HPA(block + BLOCK_GDT), gdt, sizeof(gdt));
